@@ -1,0 +1,3 @@
+//! Bytes → typed events.
+
+pub mod event;

@@ -1,0 +1,2 @@
+//! The `rwahub` program.
+fn main() {}

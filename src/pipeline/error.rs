@@ -1,0 +1,37 @@
+//! What can go wrong between a chain's update and its commit.
+
+use crate::types::chain::{BlockId, ChainId};
+
+/// A back end's refusal, with what the caller may do about it as data.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Another process owns this store, or a newer writer has taken over the chain.
+    #[error("{what} is held by another writer: {holder}; stop it or give this one its own store")]
+    Fenced { what: String, holder: String },
+    /// The unit does not continue what is stored: a bug or a store that was changed from outside.
+    #[error("chain {chain}: the unit starts at {unit} but the store stands at {stored}")]
+    NotContiguous { chain: ChainId, unit: String, stored: String },
+    /// Disk full, file missing, connection lost: retry later, nothing was applied.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// The file or database is not what this version wrote.
+    #[error("store unusable: {0}")]
+    Corrupt(String),
+}
+
+impl StoreError {
+    /// Whether the same call can succeed later without an operator.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Why a chain's pipeline stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain told of a block that does not follow the last one: refusing is the only safe answer.
+    #[error("chain {chain}: block {block} does not follow {cursor}")]
+    BrokenLink { chain: ChainId, block: BlockId, cursor: BlockId },
+}

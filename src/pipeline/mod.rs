@@ -1,0 +1,9 @@
+//! Order, back-pressure and durability: what a chain says becomes what a store holds, exactly once.
+//!
+//! Owns the ports: [`handler::Handler`] for plugins, [`store::Store`] for back ends, [`sink::Sink`] for
+//! whoever waits on commits. Knows no database, no network and no plugin by name.
+
+pub mod error;
+pub mod handler;
+pub mod sink;
+pub mod store;

@@ -1,0 +1,2 @@
+//! Back ends and queries.
+pub mod read;
