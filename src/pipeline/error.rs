@@ -34,4 +34,10 @@ pub enum PipelineError {
     /// The chain told of a block that does not follow the last one: refusing is the only safe answer.
     #[error("chain {chain}: block {block} does not follow {cursor}")]
     BrokenLink { chain: ChainId, block: BlockId, cursor: BlockId },
+    /// A plugin cannot go on; nothing of the block was stored, so a fixed plugin continues here.
+    #[error("chain {chain}: handler {handler} stopped at block {block} log {log_index}: {reason}")]
+    Handler { chain: ChainId, handler: &'static str, block: u64, log_index: u32, reason: String },
+    /// The task that wrote a unit died.
+    #[error("chain {chain}: the commit was lost: {reason}")]
+    CommitLost { chain: ChainId, reason: String },
 }
