@@ -12,7 +12,7 @@ use super::chain_task::ChainTask;
 use crate::config::Config;
 use crate::pipeline::runner::Progress;
 use crate::store::read::Queries;
-use crate::types::chain::ChainId;
+use crate::types::chain::{BlockId, ChainId};
 
 /// What a backfill did.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,4 +90,12 @@ async fn index_of(parts: &Parts, chain: ChainId) -> Result<(Option<u64>, Option<
 fn unknown_chain(config: &Config, chain: ChainId) -> String {
     let known: Vec<String> = config.chains.iter().map(|known| known.id.to_string()).collect();
     format!("--chain {chain} is not configured; [[chain]] entries are: {}", known.join(", "))
+}
+
+/// Drops the indexed blocks above `to` and puts the documents back as they were then.
+pub async fn rewind(config: &Config, chain: ChainId, to: u64) -> Result<BlockId> {
+    let parts = Parts::build(config).await?;
+    let settings = config.chains.iter().find(|known| known.id == chain);
+    let settings = settings.with_context(|| unknown_chain(config, chain))?;
+    Ok(crate::pipeline::rewind::rewind(parts.store.as_ref(), chain, &settings.name, to).await?)
 }

@@ -13,4 +13,6 @@ pub mod apply;
 
 pub mod runner;
 
+pub mod rewind;
+
 pub mod error;
