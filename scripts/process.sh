@@ -4,8 +4,11 @@
 # any particular server.
 # shellcheck shell=bash
 
-# One progress line on stderr, with the seconds since the script started.
-say() { printf '[%4ss] %s\n' "$SECONDS" "$*" >&2; }
+# When the outermost script started: those it calls count on from there.
+export RWAHUB_STARTED="${RWAHUB_STARTED:-$(date +%s)}"
+
+# One progress line on stderr, with the seconds since then.
+say() { printf '[%4ss] %s\n' "$(($(date +%s) - RWAHUB_STARTED))" "$*" >&2; }
 
 die() {
   printf 'error: %s\n' "$*" >&2
