@@ -21,7 +21,7 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.key[..], &self.value) {
+        match (self.key.as_str(), &self.value) {
             ("", _) => write!(f, "{}: {}", self.place, self.problem)?,
             (key, Some(value)) => write!(f, "{key} = {value} ({}): {}", self.place, self.problem)?,
             (key, None) => write!(f, "{key} ({}): {}", self.place, self.problem)?,

@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables of `[[name]]`, each opened under `section`.
-    pub(super) fn tables(&self, name: &str, section: &'static Section) -> Vec<Reader<'a>> {
+    pub(super) fn tables(&self, name: &str, section: &'static Section) -> Vec<Self> {
         let Some(node) = self.get(name) else { return Vec::new() };
         let Value::List(items) = &node.value else {
             let hint = format!("write it as [[{}]]", section.path);
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
         name: &str,
         section: &'static Section,
         also: &[&str],
-    ) -> Option<Reader<'a>> {
+    ) -> Option<Self> {
         let node = self.get(name)?;
         let Value::Table(table) = &node.value else {
             let hint = format!("write it as [{}]", section.path);
