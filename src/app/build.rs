@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::bus;
-use crate::config::{Config, Store};
+use crate::config::{self, BuiltInAbi, Config, Store};
+use crate::decode::event::Pack;
 use crate::decode::layout::Layouts;
-use crate::decode::registry::Registry;
+use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
 use crate::store::embedded::{self, Embedded};
@@ -58,23 +59,64 @@ impl Parts {
 /// One registry per chain over one table of layouts, so that a layout has the same number everywhere.
 pub(crate) fn registries(
     config: &Config,
-) -> Result<(Arc<Layouts>, BTreeMap<ChainId, Arc<Registry>>)> {
-    let mut layouts = Layouts::default();
+) -> Result<(Arc<Layouts>, BTreeMap<ChainId, Registry>)> {
+    let mut layouts = Layouts::new()?;
     let mut registries = BTreeMap::new();
     for chain in &config.chains {
-        let contracts: Vec<_> =
-            config.contracts.iter().filter(|contract| contract.chain_id == chain.id).collect();
-        let registry = Registry::new(chain, &contracts, &mut layouts)?;
-        registries.insert(chain.id, Arc::new(registry));
+        let sources: Vec<Source> = config
+            .contracts
+            .iter()
+            .filter(|contract| contract.chain_id == chain.id)
+            .map(|contract| source(contract, chain.start_block))
+            .collect();
+        let registry = Registry::new(&mut layouts, &sources).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow!("{}", faults.join("\n"))
+        })?;
+        registries.insert(chain.id, registry);
     }
     Ok((Arc::new(layouts), registries))
 }
 
-/// What to ask nodes for so that the registry sees everything of ours.
+fn source(contract: &config::Contract, chain_start: u64) -> Source {
+    Source {
+        name: contract.name.clone(),
+        abi: match &contract.abi {
+            config::Abi::BuiltIn(BuiltInAbi::Erc20) => SourceAbi::BuiltIn(Pack::Erc20),
+            config::Abi::BuiltIn(BuiltInAbi::Erc721) => SourceAbi::BuiltIn(Pack::Erc721),
+            config::Abi::BuiltIn(BuiltInAbi::Erc3643) => SourceAbi::BuiltIn(Pack::Erc3643),
+            config::Abi::Custom { path, json } => {
+                SourceAbi::Json { file: path.display().to_string(), text: json.clone() }
+            }
+        },
+        addresses: match &contract.addresses {
+            config::Addresses::Any => SourceAddresses::Any,
+            config::Addresses::Listed(addresses) => SourceAddresses::Listed(addresses.clone()),
+            config::Addresses::Factory { factory, topic0, event, parameter } => {
+                SourceAddresses::Factory {
+                    factory: *factory,
+                    topic0: *topic0,
+                    event: event.clone(),
+                    parameter: parameter.clone(),
+                }
+            }
+        },
+        start_block: contract.start_block.unwrap_or(chain_start),
+        events: contract.events.clone(),
+    }
+}
+
+/// What to ask nodes for so that the registry sees everything of ours. A factory's children are
+/// asked for by their events at any address: a child may log in the very block that creates it.
 pub(crate) fn filters(registry: &Registry) -> Vec<LogFilter> {
-    registry
+    let mut filters: Vec<LogFilter> = registry
         .filters()
         .into_iter()
-        .map(|filter| LogFilter { addresses: filter.addresses, topic0: filter.topic0 })
-        .collect()
+        .map(|filter| LogFilter { addresses: filter.addresses, topic0: filter.topics0 })
+        .collect();
+    let children = registry.child_topics();
+    if !children.is_empty() {
+        filters.push(LogFilter { addresses: Vec::new(), topic0: children });
+    }
+    filters
 }

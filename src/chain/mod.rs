@@ -20,3 +20,6 @@ pub mod follow;
 pub mod queue;
 
 pub mod error;
+
+#[cfg(test)]
+mod tests;
