@@ -49,6 +49,10 @@ pub trait ArgReader: fmt::Debug + Send + Sync {
     /// The arguments in the order of the ABI, or why the payload does not fit the layout.
     fn args(&self, layout: LayoutId, log: LogView<'_>) -> Result<Vec<Arg>, String>;
 
+    /// Appends every address that takes part: each plain address argument, indexed or not. May
+    /// repeat an address; appends nothing for a payload that does not fit the layout.
+    fn participants(&self, layout: LayoutId, log: LogView<'_>, out: &mut Vec<Address>);
+
     /// Every layout this process knows.
     fn layouts(&self) -> Vec<LayoutInfo>;
 }
