@@ -17,3 +17,6 @@ pub mod eth;
 pub mod subscribe;
 
 pub mod proxy;
+
+#[cfg(test)]
+pub(crate) mod fake;

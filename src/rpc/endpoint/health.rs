@@ -3,7 +3,7 @@
 //! Only records and answers; the choice between providers is made in `pool`.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct Health {
     calls: AtomicU64,
     failures: AtomicU64,
     head: AtomicU64,
+    /// An operator took the provider out; calls under way end by themselves.
+    drained: AtomicBool,
     notes: Mutex<Notes>,
 }
 
@@ -96,6 +98,16 @@ impl Health {
     /// The provider does not have a block that its head seemed to cover.
     pub fn note_lacks(&self, block: u64) {
         self.head.fetch_min(block.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// True while an operator keeps the provider out.
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Takes the provider out, or back in.
+    pub fn set_drained(&self, drained: bool) {
+        self.drained.store(drained, Ordering::Relaxed);
     }
 
     /// When the provider may be asked again, if it told us to wait.

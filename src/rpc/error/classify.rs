@@ -78,7 +78,7 @@ const TABLE: &[(Row, &[&str])] = &[
         "maximum allowed number of requested blocks is #",
         "maximum [from, to] blocks distance: #",
         "must be smaller than size #",
-        "query block range exceeds server limit * #",
+        "query block range exceeds server limit*# > #", "query block range exceeds server limit*#",
         "range threshold exceeded * #",
     ]),
     (Row::CapUnknown, &[
