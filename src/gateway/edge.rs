@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
+use http_body_util::Limited;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Sleep;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -156,7 +158,14 @@ pub(in crate::gateway) fn cors(origins: &[String]) -> CorsLayer {
             None
         }
     });
-    let exposed = ["x-request-id", "etag", "retry-after", "ratelimit", "ratelimit-policy"];
+    let exposed = [
+        "x-request-id",
+        "etag",
+        "retry-after",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+    ];
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(valid))
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::OPTIONS])
@@ -184,53 +193,36 @@ fn guarded(request: Request, max: usize) -> Result<Request, Problem> {
     if hint.exact() == Some(0) {
         return Ok(request);
     }
-    Ok(request.map(|inner| Body::new(GuardedBody { inner, left: max, deadline: None })))
+    Ok(request
+        .map(|inner| Body::new(GuardedBody { inner: Limited::new(inner, max), deadline: None })))
 }
 
-/// Why a guarded body broke off.
+/// A body that did not arrive in time.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyFault {
-    #[error("the body is larger than this service reads")]
-    TooLarge,
-    #[error("the body took too long to arrive")]
-    TooSlow,
-    #[error("the body broke off: {0}")]
-    Broken(axum::Error),
-}
+#[error("the body took longer than {} s to arrive", BODY_TIMEOUT.as_secs())]
+pub struct BodyTooSlow;
 
 struct GuardedBody {
-    inner: Body,
-    left: usize,
+    /// Its error is the one that extractors know as "too large".
+    inner: Limited<Body>,
     /// Made when the body first makes us wait: most are there with the head.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl HttpBody for GuardedBody {
     type Data = Bytes;
-    type Error = BodyFault;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
-            let deadline =
-                self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(BODY_TIMEOUT)));
-            return deadline.as_mut().poll(context).map(|()| Some(Err(BodyFault::TooSlow)));
-        };
-        Poll::Ready(match frame {
-            None => None,
-            Some(Err(error)) => Some(Err(BodyFault::Broken(error))),
-            Some(Ok(frame)) => {
-                match self.left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
-                    None => Some(Err(BodyFault::TooLarge)),
-                    Some(left) => {
-                        self.left = left;
-                        Some(Ok(frame))
-                    }
-                }
-            }
-        })
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        let deadline =
+            self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(BODY_TIMEOUT)));
+        deadline.as_mut().poll(context).map(|()| Some(Err(BodyTooSlow.into())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -34,6 +34,7 @@ pub enum Class {
     BadRequest,
     Internal,
     Overloaded,
+    AnswerTimeout,
     StoreUnavailable,
     NotReady,
 }
@@ -76,6 +77,7 @@ pub const TABLE: &[Row] = &[
     row(Class::RateLimited, "rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests", "Requisições demais"),
     row(Class::Internal, "internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side", "Algo deu errado do nosso lado"),
     row(Class::Overloaded, "overloaded", StatusCode::SERVICE_UNAVAILABLE, "The service is at its limit", "O serviço está no limite"),
+    row(Class::AnswerTimeout, "answer_timeout", StatusCode::GATEWAY_TIMEOUT, "The answer took too long", "A resposta demorou demais"),
     row(Class::StoreUnavailable, "store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The index cannot be read right now", "O índice não pode ser lido agora"),
     row(Class::NotReady, "not_ready", StatusCode::SERVICE_UNAVAILABLE, "Not ready yet", "Ainda não está pronto"),
 ];

@@ -28,6 +28,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
@@ -77,6 +78,8 @@ pub fn build(parts: Parts) -> Router {
         .merge(landing::routes().layer(compression))
         .fallback(route_unknown)
         .method_not_allowed_fallback(method_not_allowed)
+        // The edge has the limit of the configuration; the framework's own 2 MB would come first.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(edge, edge::edge))
         .layer(cors(&config.cors_origins))
 }

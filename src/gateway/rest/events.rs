@@ -10,6 +10,7 @@ use super::export::{self, Format};
 use super::query::{Params, address, contract, hash, name, number, order};
 use super::{Api, dto, json};
 use crate::gateway::error::Problem;
+use crate::gateway::limits::Caller;
 use crate::store::read::EventQuery;
 use crate::types::chain::ChainId;
 
@@ -42,6 +43,7 @@ use crate::types::chain::ChainId;
 )]
 pub(in crate::gateway) async fn list(
     State(api): State<Api>,
+    caller: Caller,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
@@ -77,6 +79,6 @@ pub(in crate::gateway) async fn list(
             let page: dto::List<dto::Event> = api.queries.events(query).await?.into();
             Ok(json(&headers, &page))
         }
-        Format::Csv => export::events(&api, query, rows).await,
+        Format::Csv => export::events(&api, caller, query, rows).await,
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::query::{LIMIT_MAX, Params, limit};
 use super::{Api, dto, stream as live, tokens};
 use crate::gateway::error::{Class, Problem};
+use crate::gateway::limits::{COST_EXPORT, Caller};
 use crate::store::read::EventQuery;
 use crate::types::chain::ChainId;
 
@@ -62,16 +63,24 @@ pub(super) struct HoldersQuery {
 }
 
 /// Events as CSV.
-pub(super) async fn events(api: &Api, query: EventQuery, rows: usize) -> Result<Response, Problem> {
+pub(super) async fn events(
+    api: &Api,
+    caller: Caller,
+    query: EventQuery,
+    rows: usize,
+) -> Result<Response, Problem> {
+    api.charge_extra(caller, COST_EXPORT)?;
     respond(api, Source::Events(query), rows, "events.csv").await
 }
 
 /// Holders as CSV.
 pub(super) async fn holders(
     api: &Api,
+    caller: Caller,
     query: HoldersQuery,
     rows: usize,
 ) -> Result<Response, Problem> {
+    api.charge_extra(caller, COST_EXPORT)?;
     respond(api, Source::Holders(query), rows, "holders.csv").await
 }
 

@@ -19,21 +19,30 @@ mod export;
 pub(in crate::gateway) mod query;
 
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::error::{Class, Problem};
+use super::limits::{COST_READ, Caller, Limiter};
 use super::live::ChainLive;
 use super::openapi;
 use crate::store::read::Queries;
 use crate::types::chain::ChainId;
+
+/// Requests answered at one time. A store answers hundreds at once only by queueing them; beyond
+/// this a caller is better off knowing.
+const RUNNING_MAX: usize = 256;
+/// For an answer to begin; a query that takes longer holds a reader that others wait for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every REST handler can reach.
 #[derive(Debug, Clone)]
@@ -47,6 +56,9 @@ pub(in crate::gateway) struct ApiParts {
     pub(in crate::gateway) version: String,
     /// One permit per open event stream.
     pub(in crate::gateway) streams: Arc<Semaphore>,
+    pub(in crate::gateway) limiter: Limiter,
+    /// One permit per request that is being answered.
+    pub(in crate::gateway) running: Semaphore,
     /// One permit per running export.
     pub(in crate::gateway) exports: Arc<Semaphore>,
     /// Chains seen in the store, so that a filter on one costs no query.
@@ -74,6 +86,8 @@ impl Api {
             live,
             version,
             streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
+            limiter: Limiter::default(),
+            running: Semaphore::new(RUNNING_MAX),
             exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             chains: RwLock::default(),
         }))
@@ -92,6 +106,14 @@ impl Api {
             *kept = list;
         }
         answer
+    }
+}
+
+impl Api {
+    /// Takes what a costly request weighs beyond a plain read.
+    fn charge_extra(&self, caller: Caller, cost: u32) -> Result<(), Problem> {
+        let standing = self.limiter.charge(caller, cost.saturating_sub(COST_READ));
+        standing.and_then(|standing| standing.problem()).map_or(Ok(()), Err)
     }
 }
 
@@ -117,7 +139,29 @@ pub(in crate::gateway) fn data(api: Api) -> Router {
         .route("/api/v1/tokens/{chain_id}/{address}/holders", get(tokens::holders))
         .route("/api/v1/holders/{address}", get(tokens::holdings))
         .route("/api/v1/transactions/{hash}", get(transactions::one))
+        .route_layer(from_fn_with_state(api.clone(), admit))
         .with_state(api)
+}
+
+/// Lets a request in if its caller has allowance left and the service has room, and bounds its time.
+async fn admit(State(api): State<Api>, caller: Caller, request: Request, next: Next) -> Response {
+    let standing = api.limiter.charge(caller, COST_READ);
+    let refused = standing.and_then(|standing| standing.problem());
+    let mut response = match (refused, api.running.try_acquire()) {
+        (Some(problem), _) => problem.into_response(),
+        (None, Err(_)) => Problem::new(Class::Overloaded, "too many requests are being answered")
+            .retry_after(stream::FULL_RETRY_AFTER)
+            .into_response(),
+        (None, Ok(_permit)) => match timeout(ANSWER_TIMEOUT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Problem::new(Class::AnswerTimeout, "ask for less: a narrower range or page")
+                .into_response(),
+        },
+    };
+    if let Some(standing) = standing {
+        standing.write(response.headers_mut());
+    }
+    response
 }
 
 /// Routes that are open even when the data is not.

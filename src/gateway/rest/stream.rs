@@ -22,6 +22,7 @@ use super::query::{Params, address, contract, cursor, name, number};
 use super::{Api, dto};
 use crate::gateway::cursor as feed_cursor;
 use crate::gateway::error::{Class, Language, Problem};
+use crate::gateway::limits::{COST_STREAM, Caller};
 use crate::gateway::server::Drain;
 use crate::store::read::ContractFilter;
 use crate::types::chain::ChainId;
@@ -61,6 +62,7 @@ const FEED_PAGE: usize = 256;
 )]
 pub(in crate::gateway) async fn stream(
     State(api): State<Api>,
+    caller: Caller,
     drain: Option<Extension<Drain>>,
     headers: HeaderMap,
     uri: Uri,
@@ -79,6 +81,7 @@ pub(in crate::gateway) async fn stream(
         None => asked,
     };
     params.finish()?;
+    api.charge_extra(caller, COST_STREAM)?;
     if let Some(chain) = filter.chain {
         api.require_chain(chain).await?;
     }

@@ -8,6 +8,7 @@ use super::export::{self, Format, HoldersQuery};
 use super::query::{Params, address, number};
 use super::{Api, dto, json};
 use crate::gateway::error::{Class, Problem};
+use crate::gateway::limits::Caller;
 use crate::types::chain::ChainId;
 
 /// Tokens that have shown themselves by their events.
@@ -101,6 +102,7 @@ pub(in crate::gateway) async fn one(
 )]
 pub(in crate::gateway) async fn holders(
     State(api): State<Api>,
+    caller: Caller,
     Path((chain_id, token)): Path<(String, String)>,
     headers: HeaderMap,
     uri: Uri,
@@ -121,7 +123,8 @@ pub(in crate::gateway) async fn holders(
             None => Err(token_unknown()),
         },
         Format::Csv => {
-            export::holders(&api, HoldersQuery { chain, token, at_block, after }, rows).await
+            export::holders(&api, caller, HoldersQuery { chain, token, at_block, after }, rows)
+                .await
         }
     }
 }

@@ -61,6 +61,7 @@ pub(super) struct Fake {
     pub(super) feed: Mutex<Vec<(FeedCursor, FeedItem)>>,
     pub(super) newest: watch::Sender<u64>,
     pub(super) broken: AtomicBool,
+    pub(super) slow: AtomicBool,
     pub(super) feed_reads: AtomicUsize,
     pub(super) components: Mutex<Vec<Component>>,
     pub(super) heads: Mutex<Vec<ChainHead>>,
@@ -75,6 +76,7 @@ impl Default for Fake {
             feed: Mutex::default(),
             newest: watch::Sender::new(0),
             broken: AtomicBool::new(false),
+            slow: AtomicBool::new(false),
             feed_reads: AtomicUsize::new(0),
             components: Mutex::new(vec![Component {
                 name: "provider local".into(),
@@ -242,6 +244,9 @@ impl Queries for Fake {
         after: Option<String>,
     ) -> Result<Page<TokenRecord>, QueryError> {
         self.check()?;
+        if self.slow.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let rows =
             if chain.is_none_or(|chain| chain.0 == 1) { vec![self.token_record()] } else { vec![] };
         page(rows, limit, after.as_deref())

@@ -138,7 +138,7 @@ async fn bodies_are_limited_whether_or_not_they_tell_their_length() {
         futures_util::stream::iter((0..3).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 500])));
     let untold = Request::post("/rpc/1").body(Body::from_stream(chunks)).unwrap();
     let answer = send(&router, untold).await;
-    assert!(answer.status.is_client_error(), "{answer:?}");
+    is_problem(&answer, 413, "body_too_large");
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,4 +293,46 @@ async fn exports_hold_every_row_of_every_page() {
         "/api/v1/tokens/1/0x1111111111111111111111111111111111111111/holders?format=csv",
     );
     is_problem(&unknown.await, 404, "token_unknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_is_slowed_down_and_told_how_long() {
+    let router = Arc::new(Fake::default()).router();
+    let from = |address: &str| {
+        let peer = crate::gateway::server::Peer(format!("{address}:1").parse().unwrap());
+        router.clone().layer(axum::Extension(peer))
+    };
+    let (ours, other) = (from("203.0.113.7"), from("203.0.113.8"));
+    let first = get(&ours, "/api/v1/status").await;
+    assert_eq!(
+        (first.header("ratelimit-limit"), first.header("ratelimit-remaining")),
+        ("300", "299")
+    );
+    for _ in 0..2 {
+        assert_eq!(get(&ours, "/api/v1/events?format=csv").await.status, StatusCode::OK);
+    }
+    let refused = get(&ours, "/api/v1/events?format=csv").await;
+    is_problem(&refused, 429, "rate_limited");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(get(&ours, "/livez").await.status, StatusCode::OK, "probes are free");
+    assert_eq!(get(&other, "/api/v1/status").await.status, StatusCode::OK);
+    let local = from("127.0.0.1");
+    for _ in 0..10 {
+        assert_eq!(get(&local, "/api/v1/events?format=csv").await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_hangs_is_given_up_and_a_full_service_says_so() {
+    let fake = Arc::new(Fake::default());
+    let router = fake.router();
+    fake.slow.store(true, Ordering::SeqCst);
+    let many = (0..300).map(|_| get(&router, "/api/v1/tokens"));
+    let answers = futures_util::future::join_all(many).await;
+    let of = |status| answers.iter().filter(|answer| answer.status.as_u16() == status).count();
+    assert_eq!((of(504), of(503)), (256, 44));
+    is_problem(answers.iter().find(|answer| answer.status == 504).unwrap(), 504, "answer_timeout");
+    is_problem(answers.iter().find(|answer| answer.status == 503).unwrap(), 503, "overloaded");
+    fake.slow.store(false, Ordering::SeqCst);
+    assert_eq!(get(&router, "/api/v1/tokens").await.status, StatusCode::OK, "all places are back");
 }
