@@ -5,10 +5,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 
-use super::build::Parts;
+use super::build::{self, Parts};
 use crate::chain::fetch::Fetcher;
-use crate::chain::follow::{Doorbell, Follower, Settings};
-use crate::chain::node::{Node, PoolNode};
+use crate::chain::follow::{Doorbell, Follower, Settings, Stored};
+use crate::chain::node::Node;
+use crate::chain::pool_node::PoolNode;
 use crate::chain::queue;
 use crate::chain::verify::Verifier;
 use crate::config;
@@ -35,13 +36,14 @@ impl ChainTask {
     /// Reads where the store stands and builds both ends.
     pub(super) async fn open(parts: &Parts, chain: &config::Chain) -> Result<Self> {
         let pool = parts.pool(chain.id).context("a pool per configured chain")?;
-        let registry = parts.registry(chain.id).context("a registry per configured chain")?;
+        let (registry, tags) =
+            parts.take_registry(chain.id).context("a registry per configured chain")?;
         let store: Arc<dyn Store> = Arc::clone(&parts.store) as Arc<dyn Store>;
         let state = store.open_chain(chain.id, &chain.name).await?;
-        let filters = parts.filters(chain.id);
+        let filters = build::filters(&registry);
         let (sender, updates) = queue::bounded(QUEUE_BYTES);
         let fetcher = Fetcher {
-            node: node(&pool, &filters),
+            node: node(&pool, &filters, chain),
             verifier: Verifier::new(chain.verify, filters.clone()),
         };
         let progress = Arc::new(Progress::default());
@@ -49,6 +51,7 @@ impl ChainTask {
             runner::Parts {
                 chain: chain.id,
                 registry,
+                tags,
                 handlers: handlers::registry::all(),
                 store,
                 sinks: vec![Arc::clone(&parts.bus) as _],
@@ -60,16 +63,16 @@ impl ChainTask {
             settings(chain),
             fetcher,
             sender,
-            state.cursor,
-            &state.window,
-            state.finalized,
+            parts.health.clone(),
+            Stored { cursor: state.cursor, window: state.window, finalized: state.finalized },
         );
         Ok(Self { follower, runner, updates, progress, filters })
     }
 }
 
-fn node(pool: &Arc<Pool>, filters: &[LogFilter]) -> Arc<dyn Node> {
-    Arc::new(PoolNode::new(Arc::clone(pool), filters.to_vec()))
+fn node(pool: &Arc<Pool>, filters: &[LogFilter], chain: &config::Chain) -> Arc<dyn Node> {
+    let cap = chain.providers.iter().filter_map(|provider| provider.max_block_range).min();
+    Arc::new(PoolNode::new(Arc::clone(pool), filters.to_vec(), cap))
 }
 
 fn settings(chain: &config::Chain) -> Settings {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::build;
+use super::build::Decoding;
 use crate::config::{Config, Store};
 use crate::rpc::pool::Pool;
 use crate::store::embedded;
@@ -43,7 +43,7 @@ pub async fn run(config: &Config) -> CheckReport {
     CheckReport {
         providers: providers(config).await,
         store_fault: fault(embedded::probe(path).map_err(Into::into)),
-        abi_fault: fault(build::registries(config).map(|_| ())),
+        abi_fault: fault(Decoding::new(config).map(drop)),
     }
 }
 
@@ -55,10 +55,10 @@ pub async fn providers(config: &Config) -> Vec<ProviderReport> {
         for status in pool.probe().await {
             reports.push(ProviderReport {
                 chain: chain.id,
-                name: status.name.to_string(),
+                name: status.name,
                 url: status.url,
                 head: status.head,
-                fault: status.fault,
+                fault: status.error,
             });
         }
     }

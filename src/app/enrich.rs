@@ -8,7 +8,6 @@ use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Parts;
-use crate::rpc::eth;
 use crate::store::read::Queries;
 use crate::types::asset::TokenMetadata;
 use crate::types::chain::ChainId;
@@ -64,7 +63,7 @@ async fn round(parts: &Parts) -> Result<bool> {
 /// A token without one of the functions is a fact, kept as `None`; a provider that is away is not.
 async fn read(parts: &Parts, chain: ChainId, token: Address) -> Result<TokenMetadata> {
     let Some(pool) = parts.pool(chain) else { return Ok(TokenMetadata::default()) };
-    let ask = async |selector: [u8; 4]| match eth::call_latest(&pool, token, &selector).await {
+    let ask = async |selector: [u8; 4]| match pool.eth_call_latest(token, &selector.into()).await {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.is_retryable() => Err(error),
         Err(_) => Ok(None),

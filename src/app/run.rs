@@ -14,14 +14,16 @@ use tokio_util::sync::CancellationToken;
 use super::build::Parts;
 use super::chain_task::{ChainTask, ring};
 use super::enrich;
-use super::live::Board;
+use super::live::Live;
 use crate::chain::follow::Doorbell;
 use crate::config::{self, Config};
 use crate::gateway;
+use crate::gateway::server::Drained;
 use crate::rpc::pool::Pool;
 use crate::rpc::subscribe;
 use crate::store::read::Queries;
 use crate::telemetry;
+use crate::telemetry::health::{ChainState, HealthBoard};
 use crate::types::chain::ChainId;
 
 /// Longest wait for tasks to end after the stop signal; systemd kills after 90 s by default.
@@ -46,21 +48,22 @@ pub async fn run(config: &Config, announce: &dyn Announce) -> Result<()> {
     let parts = Arc::new(Parts::build(config).await?);
     refuse_wrong_chains(&parts).await?;
 
+    telemetry::metrics::install()?;
     let stop = CancellationToken::new();
-    let board = Arc::new(Board::new(config, &parts));
     let mut chains: JoinSet<Ended> = JoinSet::new();
     for chain in &config.chains {
-        spawn_chain(&parts, chain, &board, &stop, &mut chains).await?;
+        spawn_chain(&parts, chain, &stop, &mut chains).await?;
     }
     let mut servers: JoinSet<Result<()>> = JoinSet::new();
-    servers.spawn(telemetry::server::run(metrics, stop.clone().cancelled_owned()));
+    let stopped = stop.clone().cancelled_owned();
+    servers.spawn(async move { Ok(telemetry::server::run(metrics, stopped).await?) });
     servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
     let address = door.local_addr().context("the gateway's own address")?;
-    servers.spawn(serve(door, Arc::clone(&parts), config.clone(), Arc::clone(&board), stop.clone()));
+    servers.spawn(serve(door, Arc::clone(&parts), config.gateway.clone(), stop.clone()));
     announce.listening(address);
     notify_systemd(sd_notify::NotifyState::Ready);
 
-    let outcome = until_stopped(&mut chains, &mut servers, &board, &stop).await;
+    let outcome = until_stopped(&mut chains, &mut servers, &parts.health, &stop).await;
     notify_systemd(sd_notify::NotifyState::Stopping);
     drain(chains, servers).await;
     outcome
@@ -79,9 +82,9 @@ async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
 async fn refuse_wrong_chains(parts: &Parts) -> Result<()> {
     for pool in parts.pools() {
         for status in pool.probe().await {
-            match &status.fault {
-                Some(fault) if status.wrong_chain => bail!("{fault}"),
-                Some(fault) => log::warn!("provider {}: {fault}", status.name),
+            match &status.error {
+                Some(error) if status.chain_ok == Some(false) => bail!("{error}"),
+                Some(error) => log::warn!("provider {}: {error}", status.name),
                 None => {}
             }
         }
@@ -92,13 +95,11 @@ async fn refuse_wrong_chains(parts: &Parts) -> Result<()> {
 async fn spawn_chain(
     parts: &Arc<Parts>,
     chain: &config::Chain,
-    board: &Arc<Board>,
     stop: &CancellationToken,
     tasks: &mut JoinSet<Ended>,
 ) -> Result<()> {
-    let ChainTask { mut follower, runner, updates, progress, filters } =
+    let ChainTask { mut follower, runner, updates, filters, .. } =
         ChainTask::open(parts, chain).await?;
-    board.started(chain.id, progress);
     let pool = parts.pool(chain.id).context("a pool per configured chain")?;
     let (bell, rung) = mpsc::channel(BELLS);
     let id = chain.id;
@@ -143,21 +144,24 @@ async fn listen(
 async fn serve(
     door: TcpListener,
     parts: Arc<Parts>,
-    config: Config,
-    board: Arc<Board>,
+    config: config::Gateway,
     stop: CancellationToken,
 ) -> Result<()> {
     let pools: Vec<Arc<Pool>> = parts.pools().cloned().collect();
-    let rpc = gateway::rpc_proxy::router(&pools, &config.gateway);
+    let rpc = gateway::rpc_proxy::router(&pools, &config);
     let router = gateway::build(gateway::Parts {
         queries: Arc::clone(&parts.store) as Arc<dyn Queries>,
         feed: parts.bus.subscribe(),
-        live: board,
-        config: config.gateway,
+        live: Arc::new(Live::new(parts.health.clone())),
+        config,
         rpc,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
-    gateway::server::run(door, router, stop.cancelled_owned()).await?;
+    if let Drained::Cut { connections } =
+        gateway::server::run(door, router, stop.cancelled_owned()).await
+    {
+        log::warn!(connections; "connections that did not end in time were cut");
+    }
     Ok(())
 }
 
@@ -165,7 +169,7 @@ async fn serve(
 async fn until_stopped(
     chains: &mut JoinSet<Ended>,
     servers: &mut JoinSet<Result<()>>,
-    board: &Board,
+    health: &HealthBoard,
     stop: &CancellationToken,
 ) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM handler")?;
@@ -177,7 +181,7 @@ async fn until_stopped(
             Some(ended) = chains.join_next() => {
                 let (id, outcome) = ended.map_err(|error| anyhow!("a chain's task died: {error}"))?;
                 let error = outcome.err().unwrap_or_else(|| anyhow!("chain {id} ended by itself"));
-                board.failed(id, &format!("{error:#}"));
+                health.chain(id, ChainState::Failed, Some(format!("{error:#}")));
                 if chains.is_empty() {
                     break Err(error);
                 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::build;
+use super::build::Decoding;
 use crate::config::{Config, Store};
 use crate::store::embedded;
 use crate::store::read::{ChainIndex, Queries};
@@ -19,9 +19,8 @@ pub struct StatusReport {
 /// Reads the store without taking it from a running daemon.
 pub async fn run(config: &Config) -> Result<StatusReport> {
     let Store::Embedded { path } = &config.store;
-    let (layouts, _) = build::registries(config)?;
-    let store = embedded::open_reader(path, layouts)
-        .await
+    let decoding = Decoding::new(config)?;
+    let store = embedded::open_read_only(path, &decoding.names, decoding.layouts)
         .with_context(|| format!("[store] path = {:?}", path.display().to_string()))?;
     Ok(StatusReport {
         store: path.display().to_string(),

@@ -15,6 +15,7 @@ use super::node::Header;
 use super::queue::UpdateSender;
 use super::reorg::{Verdict, Window};
 use super::update::{ChainUpdate, Segment};
+use crate::telemetry::health::{ChainState, HealthBoard};
 use crate::types::chain::{BlockId, BlockRange, BlockRef, ChainId};
 
 /// A hint that there may be a new block. Carries the hash where the ringer knows it.
@@ -36,6 +37,15 @@ pub struct Settings {
     pub poll_interval: Duration,
 }
 
+/// Where the index stands when a follower starts.
+#[derive(Debug, Clone, Default)]
+pub struct Stored {
+    pub cursor: Option<BlockId>,
+    /// Unfinalized blocks up to the cursor, oldest first.
+    pub window: Vec<BlockId>,
+    pub finalized: Option<u64>,
+}
+
 /// Waits between tries after a failure at the head: doubling from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LAST: Duration = Duration::from_secs(5);
@@ -52,25 +62,24 @@ pub struct Follower {
     settings: Settings,
     fetcher: Fetcher,
     out: UpdateSender,
+    health: HealthBoard,
     /// `None` until the first block is known.
     window: Option<Window>,
     finalized: Option<u64>,
 }
 
 impl Follower {
-    /// A follower that continues where `stored` says: the last committed block and the unfinalized
-    /// blocks up to it, oldest first.
+    /// A follower that continues where `stored` says.
     pub fn new(
         settings: Settings,
         fetcher: Fetcher,
         out: UpdateSender,
-        cursor: Option<BlockId>,
-        stored_window: &[BlockId],
-        finalized: Option<u64>,
+        health: HealthBoard,
+        stored: Stored,
     ) -> Self {
-        let window = cursor.map(|cursor| {
-            let mut window = Window::new(stored_window.first().copied().unwrap_or(cursor));
-            for block in stored_window.iter().skip(1) {
+        let window = stored.cursor.map(|cursor| {
+            let mut window = Window::new(stored.window.first().copied().unwrap_or(cursor));
+            for block in stored.window.iter().skip(1) {
                 window.push(*block);
             }
             if window.tip().number < cursor.number {
@@ -78,7 +87,7 @@ impl Follower {
             }
             window
         });
-        Self { settings, fetcher, out, window, finalized }
+        Self { settings, fetcher, out, health, window, finalized: stored.finalized }
     }
 
     /// Indexes up to `to` (the head when it is lower is waited for) and returns the block reached.
@@ -105,6 +114,8 @@ impl Follower {
             match self.step(hint, &mut caught_up).await {
                 Ok(()) => wait = RETRY_FIRST,
                 Err(error) if error.is_retryable() => {
+                    let why = Some(error.to_string());
+                    self.health.chain(self.settings.chain, ChainState::Stalled, why);
                     log::warn!(chain = self.settings.chain.0, wait_ms = wait.as_millis() as u64; "head not followed, trying again: {error}");
                     tokio::time::sleep(wait).await;
                     wait = wait.saturating_mul(2).min(RETRY_LAST);
@@ -142,8 +153,10 @@ impl Follower {
         if head.block.number > self.next_block().saturating_add(CATCH_UP_BLOCKS) {
             self.history(None).await?;
         }
+        self.health.head(self.settings.chain, BlockId::from(&head.block));
         self.reach(head).await?;
         self.finality().await?;
+        self.health.chain(self.settings.chain, ChainState::Live, None);
         if !*caught_up {
             *caught_up = true;
             self.out.send(ChainUpdate::CaughtUp).await?;
@@ -165,6 +178,7 @@ impl Follower {
             if finalized.is_none() || target < next {
                 return self.finality().await;
             }
+            self.health.chain(self.settings.chain, ChainState::Backfilling, None);
             let range = BlockRange { from: next, to: target };
             let parent = self.tip();
             let reached =

@@ -7,6 +7,12 @@ pub mod update;
 
 pub mod node;
 
+pub mod pool_node;
+
+pub mod ranges;
+
+pub mod receipts_root;
+
 pub mod reorg;
 
 pub mod verify;

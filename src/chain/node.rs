@@ -1,7 +1,6 @@
 //! What a chain asks of nodes: headers, logs, receipts, finality.
 //!
-//! The trait lets tests put a scripted world in place of providers; [`PoolNode`] is the real one.
-//! Retries, breakers and choice of provider lie below, in `rpc`.
+//! The trait lets tests put a scripted world in place of providers; `pool_node` has the real one.
 
 use alloy_primitives::{B256, Bloom};
 use async_trait::async_trait;
@@ -19,6 +18,8 @@ pub struct Header {
     /// The advertised hash is the hash of the advertised fields. False on chains whose headers have
     /// fields of their own; the receipts root then proves less.
     pub hash_proven: bool,
+    /// Hashes of the block's transactions, by which receipts are checked and, if need be, fetched.
+    pub transactions: Vec<B256>,
 }
 
 /// All receipts of a block: their root and their logs.
@@ -53,5 +54,5 @@ pub trait Node: std::fmt::Debug + Send + Sync {
     async fn logs_of(&self, hash: B256) -> Result<LogBuf, ChainError>;
 
     /// All receipts of each block, our logs or not; `None` where the node does not serve them.
-    async fn receipts_of(&self, blocks: &[BlockRef]) -> Result<Option<Vec<Receipts>>, ChainError>;
+    async fn receipts_of(&self, headers: &[&Header]) -> Result<Option<Vec<Receipts>>, ChainError>;
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::error::ChainError;
 use super::fetch::Fetcher;
-use super::follow::{Doorbell, Follower, Settings};
+use super::follow::{Doorbell, Follower, Settings, Stored};
 use super::node::{Header, Node, Receipts};
 use super::queue::{self, UpdateReceiver};
 use super::update::ChainUpdate;
@@ -18,6 +18,8 @@ use super::verify::Verifier;
 use crate::config::Verify;
 use crate::rpc::eth::LogFilter;
 use crate::types::chain::{BlockId, BlockRange, BlockRef, ChainId, Proof};
+use crate::telemetry::health::HealthBoard;
+use crate::types::clock::SystemClock;
 use crate::types::log::{LogBuf, LogFields};
 
 /// Our contract in the scripted world.
@@ -77,7 +79,7 @@ impl Scripted {
                 bloom.accrue(BloomInput::Raw(OURS.as_slice()));
             }
             let receipts_root = root(&logs_of(&block));
-            let header = Header { block, bloom, receipts_root, hash_proven: true };
+            let header = Header { block, bloom, receipts_root, hash_proven: true, transactions: Vec::new() };
             world.blocks.insert(number, header.clone());
             world.by_hash.insert(block.hash, header);
         }
@@ -148,12 +150,12 @@ impl Node for Scripted {
         Ok(self.logs_as_told(&header.block))
     }
 
-    async fn receipts_of(&self, blocks: &[BlockRef]) -> Result<Option<Vec<Receipts>>, ChainError> {
-        let receipts = |block| {
-            let logs = logs_of(block);
+    async fn receipts_of(&self, headers: &[&Header]) -> Result<Option<Vec<Receipts>>, ChainError> {
+        let receipts = |header: &&Header| {
+            let logs = logs_of(&header.block);
             Receipts { root: root(&logs), logs }
         };
-        Ok(Some(blocks.iter().map(receipts).collect()))
+        Ok(Some(headers.iter().map(receipts).collect()))
     }
 }
 
@@ -221,7 +223,7 @@ impl Consumer {
 
 fn follower(node: &Scripted, stored: Option<(&[BlockId], u64)>) -> (Follower, UpdateReceiver) {
     let (sender, receiver) = queue::bounded(64 << 20);
-    let filters = vec![LogFilter { addresses: vec![OURS], topic0: Vec::new() }];
+    let filters = vec![LogFilter::by_topic0(vec![OURS], Vec::new())];
     let fetcher = Fetcher {
         node: Arc::new(node.clone()),
         verifier: Verifier::new(Verify::Receipts, filters),
@@ -233,9 +235,13 @@ fn follower(node: &Scripted, stored: Option<(&[BlockId], u64)>) -> (Follower, Up
         reorg_window_blocks: 1000,
         poll_interval: Duration::from_millis(500),
     };
-    let (window, finalized) = stored.map_or((&[][..], None), |(window, f)| (window, Some(f)));
-    let cursor = window.last().copied();
-    (Follower::new(settings, fetcher, sender, cursor, window, finalized), receiver)
+    let stored = stored.map_or_else(Stored::default, |(window, finalized)| Stored {
+        cursor: window.last().copied(),
+        window: window.to_vec(),
+        finalized: Some(finalized),
+    });
+    let health = HealthBoard::new(Arc::new(SystemClock));
+    (Follower::new(settings, fetcher, sender, health, stored), receiver)
 }
 
 /// Lets the follower work for a while of paused time, then returns it.

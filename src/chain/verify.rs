@@ -11,7 +11,7 @@ use super::update::ProvenBlock;
 use crate::config::Verify;
 use crate::rpc::eth::LogFilter;
 use crate::types::chain::{BlockRange, BlockRef, Proof};
-use crate::types::log::{LogBuf, LogHead};
+use crate::types::log::{LogBuf, LogHead, LogView};
 
 /// Blocks whose receipts are asked for in one go: bounds memory at about 64 × a crowded block.
 const RECEIPTS_CHUNK_BLOCKS: usize = 64;
@@ -74,7 +74,7 @@ impl Verifier {
         blocks: &mut [ProvenBlock],
         repairs: &mut Repairs,
     ) -> Result<(), ChainError> {
-        let asked: Vec<BlockRef> = chunk.iter().map(|index| headers[*index].block).collect();
+        let asked: Vec<&Header> = chunk.iter().map(|index| &headers[*index]).collect();
         let Some(answers) = node.receipts_of(&asked).await? else { return Ok(()) };
         for (index, receipts) in chunk.iter().zip(answers) {
             let header = &headers[*index];
@@ -103,9 +103,10 @@ impl Verifier {
         for log in receipts.logs.iter().filter(|log| self.matches(log.head)) {
             proven.push_view(log)?;
         }
-        let said = logs.iter().filter(|log| log.head.block_number == header.block.number);
-        let same = proven.len() == said.clone().count()
-            && proven.iter().zip(said).all(|(proven, said)| {
+        let said: Vec<LogView<'_>> =
+            logs.iter().filter(|log| log.head.block_number == header.block.number).collect();
+        let same = proven.len() == said.len()
+            && proven.iter().zip(&said).all(|(proven, said)| {
                 proven.head.log_index == said.head.log_index
                     && proven.head.address == said.head.address
                     && proven.topics() == said.topics()
@@ -130,8 +131,10 @@ impl Verifier {
             let holds = |bytes: &[u8]| header.bloom.contains_input(BloomInput::Raw(bytes));
             let address =
                 filter.addresses.is_empty() || filter.addresses.iter().any(|a| holds(a.as_slice()));
-            let topic = filter.topic0.is_empty() || filter.topic0.iter().any(|t| holds(t.as_slice()));
-            address && topic
+            let topics = filter.topics.iter().all(|alternatives| {
+                alternatives.is_empty() || alternatives.iter().any(|topic| holds(topic.as_slice()))
+            });
+            address && topics
         })
     }
 }

@@ -47,13 +47,18 @@ pub enum Turn {
 
 impl Work {
     /// Recognises a segment's logs and drops those that are not ours.
-    pub fn new(registry: &Registry, segment: Segment, undo_above: u64) -> Self {
+    pub fn new(
+        registry: &Registry,
+        tags: &[ContractTag],
+        segment: Segment,
+        undo_above: u64,
+    ) -> Self {
         let mut logs = segment.logs;
         let mut recognised = Vec::with_capacity(logs.len());
         let mut kinds = Vec::with_capacity(logs.len());
         let mut keep = Vec::with_capacity(logs.len());
         for log in logs.iter() {
-            let seen = recognise(registry, log);
+            let seen = recognise(registry, tags, log);
             keep.push(seen.is_some());
             if let Some((what, kind)) = seen {
                 recognised.push(what);
@@ -210,14 +215,19 @@ pub struct Finished {
 }
 
 /// `None`: not one of our contracts.
-fn recognise(registry: &Registry, log: LogView<'_>) -> Option<(Recognised, Option<EventKind>)> {
+fn recognise(
+    registry: &Registry,
+    tags: &[ContractTag],
+    log: LogView<'_>,
+) -> Option<(Recognised, Option<EventKind>)> {
+    let tag = |contract: u16| tags.get(usize::from(contract)).copied();
     match registry.recognise(log) {
         Recognition::Foreign => None,
         Recognition::Undecoded { contract, reason } => {
-            Some((Recognised::Undecoded { contract: ContractTag(contract), reason }, None))
+            Some((Recognised::Undecoded { contract: tag(contract)?, reason }, None))
         }
-        Recognition::Event { layout, contract, kind } => {
-            Some((Recognised::Event { layout, contract: ContractTag(contract) }, Some(kind)))
+        Recognition::Event { layout, contract, kind, .. } => {
+            Some((Recognised::Event { layout, contract: tag(contract)? }, Some(kind)))
         }
     }
 }

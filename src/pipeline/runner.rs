@@ -12,7 +12,9 @@ use super::apply::{Finished, Turn, Work};
 use super::error::{PipelineError, StoreError};
 use super::handler::{Handler, StateView};
 use super::sink::Sink;
-use super::store::{ChainState, CommitBlock, CommitMode, CommitUnit, Recognised, Store};
+use super::store::{
+    ChainState, CommitBlock, CommitMode, CommitUnit, ContractTag, Recognised, Store,
+};
 use crate::chain::queue::UpdateReceiver;
 use crate::chain::update::{ChainUpdate, Phase, Segment};
 use crate::decode::registry::Registry;
@@ -42,7 +44,9 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Runner {
     chain: ChainId,
-    registry: Arc<Registry>,
+    registry: Registry,
+    /// What the registry's contract indexes are called in the store.
+    tags: Vec<ContractTag>,
     handlers: Vec<Box<dyn Handler>>,
     store: Arc<dyn Store>,
     sinks: Vec<Arc<dyn Sink>>,
@@ -60,7 +64,9 @@ pub struct Runner {
 #[derive(Debug)]
 pub struct Parts {
     pub chain: ChainId,
-    pub registry: Arc<Registry>,
+    pub registry: Registry,
+    /// One tag per contract of the registry.
+    pub tags: Vec<ContractTag>,
     pub handlers: Vec<Box<dyn Handler>>,
     pub store: Arc<dyn Store>,
     pub sinks: Vec<Arc<dyn Sink>>,
@@ -73,6 +79,7 @@ impl Runner {
         Self {
             chain: parts.chain,
             registry: parts.registry,
+            tags: parts.tags,
             handlers: parts.handlers,
             store: parts.store,
             sinks: parts.sinks,
@@ -108,7 +115,7 @@ impl Runner {
             Phase::History => u64::MAX,
             Phase::Head => self.finalized.unwrap_or(0),
         };
-        let mut work = Work::new(&self.registry, segment, undo_above);
+        let mut work = Work::new(&self.registry, &self.tags, segment, undo_above);
         if let Some(fork) = fork {
             work.touch(self.restore(fork.number).await?);
         }

@@ -23,6 +23,32 @@ impl DirectoryLock {
     pub(super) fn acquire(directory: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(directory)
             .map_err(|error| unwritable(directory, "cannot be created", &error))?;
+        let mut file = take(directory)?;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| write!(file, "{}", std::process::id()))
+            .map_err(|error| unwritable(directory, "is not writable", &error))?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Takes the lock for a moment, to see whether somebody holds it.
+pub(super) fn look(directory: &Path) -> Result<(), StoreError> {
+    take(directory).map(drop)
+}
+
+/// Whether the nearest existing directory above a missing one takes new entries.
+pub(super) fn can_be_created(directory: &Path) -> Result<(), StoreError> {
+    let parents = directory.ancestors().skip(1);
+    let base = parents.map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let Some(base) = base.into_iter().find(|path| path.exists()) else { return Ok(()) };
+    let probe = base.join(format!(".rwahub-probe-{}", std::process::id()));
+    let made = std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe));
+    made.map_err(|error| unwritable(directory, "cannot be created", &error))
+}
+
+fn take(directory: &Path) -> Result<File, StoreError> {
+    {
         let path = directory.join(LOCK_FILE);
         let mut file = OpenOptions::new()
             .read(true)
@@ -43,11 +69,7 @@ impl DirectoryLock {
                 return Err(unwritable(directory, "cannot be locked", &error));
             }
         }
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| write!(file, "{}", std::process::id()))
-            .map_err(|error| unwritable(directory, "is not writable", &error))?;
-        Ok(Self { _file: file })
+        Ok(file)
     }
 }
 

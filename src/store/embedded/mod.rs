@@ -77,6 +77,23 @@ pub fn open(
     Ok(Embedded { writer: Some(writer), readers: Readers::new(&path), dictionary })
 }
 
+/// Whether `directory` can be opened for writing, without opening it: that it is free, and that it or
+/// the nearest directory above it that exists may be written.
+pub fn probe(directory: &Path) -> Result<(), StoreError> {
+    if directory.exists() {
+        return DirectoryLock::acquire(directory).map(drop);
+    }
+    lock::can_be_created(directory)
+}
+
+/// The process that has the store in `directory` open for writing, if one has.
+pub fn holder(directory: &Path) -> Option<String> {
+    match lock::look(directory) {
+        Err(StoreError::Fenced { holder, .. }) => Some(holder),
+        _ => None,
+    }
+}
+
 /// Opens an existing store for queries alone, beside the process that writes it or without one.
 pub fn open_read_only(
     directory: &Path,
@@ -177,8 +194,7 @@ impl Store for Embedded {
             .await
     }
 
-    async fn commit(&self, unit: CommitUnit) -> Result<u64, StoreError> {
-        let unit = Box::new(unit);
+    async fn commit(&self, unit: Arc<CommitUnit>) -> Result<u64, StoreError> {
         self.writer()?.ask(|reply| Command::Commit { unit, reply }).await
     }
 

@@ -40,7 +40,7 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(super) enum Command {
     OpenChain { chain: ChainId, name: String, reply: Reply<()> },
-    Commit { unit: Box<CommitUnit>, reply: Reply<u64> },
+    Commit { unit: Arc<CommitUnit>, reply: Reply<u64> },
     Finalize { chain: ChainId, block: u64, reply: Reply<u64> },
     EndBulk { reply: Reply<()> },
     PutMetadata { chain: ChainId, token: Address, metadata: TokenMetadata, reply: Reply<()> },
