@@ -69,9 +69,9 @@ async fn read(parts: &Parts, chain: ChainId, token: Address) -> Result<TokenMeta
         Err(_) => Ok(None),
     };
     Ok(TokenMetadata {
-        name: ask(NAME).await?.as_deref().and_then(text),
-        symbol: ask(SYMBOL).await?.as_deref().and_then(text),
-        decimals: ask(DECIMALS).await?.as_deref().and_then(small),
+        name: ask(NAME).await?.and_then(|answer| text(&answer)),
+        symbol: ask(SYMBOL).await?.and_then(|answer| text(&answer)),
+        decimals: ask(DECIMALS).await?.and_then(|answer| small(&answer)),
     })
 }
 

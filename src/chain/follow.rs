@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use super::backfill;
@@ -276,10 +276,7 @@ impl Follower {
     }
 
     async fn extend(&mut self, path: &[Header]) -> Result<(), ChainError> {
-        let fetcher = &self.fetcher;
-        let mut segments = futures_util::stream::iter(path.iter().rev())
-            .map(|header| fetcher.proven(header))
-            .buffered(BLOCKS_IN_FLIGHT);
+        let mut segments = self.proven(path);
         while let Some(segment) = segments.next().await {
             let segment = segment?;
             let tip = segment.tip();
@@ -291,6 +288,16 @@ impl Follower {
         Ok(())
     }
 
+    /// The path's blocks, lowest first, a few fetched at the same time.
+    fn proven(&self, path: &[Header]) -> impl Stream<Item = Result<Segment, ChainError>> + Unpin + use<> {
+        let up: Vec<(Fetcher, Header)> =
+            path.iter().rev().map(|header| (self.fetcher.clone(), header.clone())).collect();
+        let fetch = |(fetcher, header): (Fetcher, Header)| {
+            Box::pin(async move { fetcher.proven(&header).await })
+        };
+        futures_util::stream::iter(up).map(fetch).buffered(BLOCKS_IN_FLIGHT)
+    }
+
     /// Fetches and proves the whole replacement before anything is undone.
     async fn replace(
         &mut self,
@@ -299,10 +306,7 @@ impl Follower {
         path: &[Header],
     ) -> Result<(), ChainError> {
         let mut segment: Option<Segment> = None;
-        let fetcher = &self.fetcher;
-        let mut segments = futures_util::stream::iter(path.iter().rev())
-            .map(|header| fetcher.proven(header))
-            .buffered(BLOCKS_IN_FLIGHT);
+        let mut segments = self.proven(path);
         while let Some(next) = segments.next().await {
             let next = next?;
             segment = Some(match segment {

@@ -180,12 +180,21 @@ impl Node for PoolNode {
         if self.no_receipts.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let asked = headers.iter().map(|header| async {
-            let block = BlockId::from(&header.block);
-            self.pool.receipts(block, &header.transactions, &self.options).await
-        });
-        let all: Result<Vec<_>, RpcError> =
-            futures_util::stream::iter(asked).buffered(RECEIPTS_IN_FLIGHT).try_collect().await;
+        let asked: Vec<(Arc<Pool>, BlockId, Vec<B256>)> = headers
+            .iter()
+            .map(|header| {
+                let transactions = header.transactions.clone();
+                (Arc::clone(&self.pool), BlockId::from(&header.block), transactions)
+            })
+            .collect();
+        let ask = |(pool, block, transactions): (Arc<Pool>, BlockId, Vec<B256>)| async move {
+            pool.receipts(block, &transactions, &CallOptions::default()).await
+        };
+        let all: Result<Vec<_>, RpcError> = futures_util::stream::iter(asked)
+            .map(ask)
+            .buffered(RECEIPTS_IN_FLIGHT)
+            .try_collect()
+            .await;
         match all {
             Ok(all) => {
                 let proven = |receipts: crate::rpc::eth::Receipts| Receipts {

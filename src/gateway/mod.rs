@@ -92,3 +92,6 @@ async fn route_unknown() -> Response {
 async fn method_not_allowed() -> Response {
     Problem::new(Class::MethodNotAllowed, "the allow header names those allowed").into_response()
 }
+//! Room under construction.
+
+pub mod rpc_proxy;

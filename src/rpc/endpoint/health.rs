@@ -179,7 +179,9 @@ impl InFlight<'_> {
                 health.breaker.on_failure();
             }
             // Told to wait: neither healthy nor broken.
-            Err(error) if matches!(error.class, ErrorClass::RateLimited { .. } | ErrorClass::Billing) => {
+            Err(error)
+                if matches!(error.class, ErrorClass::RateLimited { .. } | ErrorClass::Billing) =>
+            {
                 health.note_error(method, error);
             }
             other => {

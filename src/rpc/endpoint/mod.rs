@@ -223,7 +223,9 @@ impl Endpoint {
     fn note_chain(&self, error: Option<&RpcError>) {
         let known = match error.map(|e| e.class) {
             None => Known::Ours,
-            Some(ErrorClass::WrongChain { found, .. }) => Known::Other { found, at: Instant::now() },
+            Some(ErrorClass::WrongChain { found, .. }) => {
+                Known::Other { found, at: Instant::now() }
+            }
             Some(_) => Known::Nothing,
         };
         if let Some(error) = error {

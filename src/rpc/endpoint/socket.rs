@@ -67,8 +67,7 @@ struct Current {
 
 impl SocketLink {
     pub(super) fn new(name: Arc<str>, url: String, chain: ChainId) -> Self {
-        let current =
-            Current { socket: None, backoff: backoff(), not_before: None };
+        let current = Current { socket: None, backoff: backoff(), not_before: None };
         Self {
             address: Arc::new(Address { name, url, chain }),
             current: tokio::sync::Mutex::new(current),
@@ -112,7 +111,8 @@ impl SocketLink {
                 return Ok(socket.clone());
             }
             current.socket = None;
-            if let Some((at, error)) = current.not_before.as_ref().filter(|(at, _)| *at > Instant::now())
+            if let Some((at, error)) =
+                current.not_before.as_ref().filter(|(at, _)| *at > Instant::now())
             {
                 let wait = at.saturating_duration_since(Instant::now()).as_millis();
                 let text = format!("{}; next attempt in {wait} ms", error.message);
@@ -161,7 +161,7 @@ struct Shared {
     pending: Mutex<HashMap<u64, Pending>>,
     events: Mutex<HashMap<Bytes, mpsc::Sender<Bytes>>>,
     closed: AtomicBool,
-    next_subscription: AtomicU64,
+    next_own: AtomicU64,
     /// Milliseconds after `opened` at which something last arrived.
     heard: AtomicU64,
     opened: Instant,
@@ -205,13 +205,18 @@ impl Socket {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let (reply, answer) = oneshot::channel();
         let (sink, events) = mpsc::channel(EVENTS_MAX);
-        let id = self.shared.next_subscription.fetch_add(1, Ordering::Relaxed);
+        let id = self.next_own_id();
         let call = Call::new("eth_subscribe", params);
         self.send(id, &call, Pending::Subscribe(reply, sink), deadline).await?;
         match self.answer(answer, deadline).await? {
             Ok(id) => Ok(Subscription { socket: self.clone(), id, events }),
             Err(object) => Err(RpcError::from_object(&self.shared.name, object)),
         }
+    }
+
+    /// An id for a call on a socket that its holder does not share with the endpoint's own calls.
+    pub(crate) fn next_own_id(&self) -> u64 {
+        self.shared.next_own.fetch_add(1, Ordering::Relaxed)
     }
 
     /// True once the peer is gone.
@@ -265,7 +270,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let shared = &self.socket.shared;
         shared.events().remove(&self.id);
-        let id = shared.next_subscription.fetch_add(1, Ordering::Relaxed);
+        let id = shared.next_own.fetch_add(1, Ordering::Relaxed);
         let mut text = Vec::new();
         let params = [b"[", self.id.as_ref(), b"]"].concat();
         Call::new("eth_unsubscribe", params).write(id, &mut text);
@@ -378,7 +383,7 @@ async fn connect(address: &Address) -> Result<Socket, RpcError> {
     };
     let socket = start(address.name.clone(), stream);
     let deadline = Instant::now() + CONNECT_TIMEOUT;
-    let id = socket.shared.next_subscription.fetch_add(1, Ordering::Relaxed);
+    let id = socket.next_own_id();
     match socket.call(id, &chain_id_call(), deadline).await? {
         Ok(answer) => verify_chain(&address.name, address.chain, &answer).map(|()| socket),
         Err(object) => Err(RpcError::from_object(&address.name, object)),
@@ -410,7 +415,7 @@ fn start(name: Arc<str>, stream: Stream) -> Socket {
         pending: Mutex::default(),
         events: Mutex::default(),
         closed: AtomicBool::new(false),
-        next_subscription: AtomicU64::new(FIRST_OWN_ID),
+        next_own: AtomicU64::new(FIRST_OWN_ID),
         heard: AtomicU64::new(0),
         opened: Instant::now(),
     });

@@ -149,7 +149,13 @@ impl ErrorClass {
 impl RpcError {
     /// An error of our own making about `endpoint`.
     pub fn new(class: ErrorClass, endpoint: &Arc<str>, message: impl Into<String>) -> Self {
-        Self { class, endpoint: endpoint.clone(), code: None, message: message.into(), object: None }
+        Self {
+            class,
+            endpoint: endpoint.clone(),
+            code: None,
+            message: message.into(),
+            object: None,
+        }
     }
 
     /// An error of the pool as a whole.
@@ -177,7 +183,8 @@ impl RpcError {
             text.push_str(data.get());
         }
         let class = classify::classify(code, status, &text);
-        let message = if message.is_empty() { shorten(&String::from_utf8_lossy(&object)) } else { message };
+        let message =
+            if message.is_empty() { shorten(&String::from_utf8_lossy(&object)) } else { message };
         Self { class, endpoint: endpoint.clone(), code, message, object: Some(object) }
     }
 

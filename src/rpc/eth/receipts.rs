@@ -118,8 +118,9 @@ impl Receipts {
     }
 
     fn push(&mut self, provider: &Arc<str>, json: &[u8]) -> Result<(), RpcError> {
-        let wrong =
-            |error: &dyn std::fmt::Display| bad(provider, &WireError::Json(format!("receipt: {error}")));
+        let wrong = |error: &dyn std::fmt::Display| {
+            bad(provider, &WireError::Json(format!("receipt: {error}")))
+        };
         let raw: Option<JsonReceipt<'_>> = serde_json::from_slice(json).map_err(|e| wrong(&e))?;
         let Some(raw) = raw else {
             let text = "a transaction's receipt is not there";

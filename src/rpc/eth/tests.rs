@@ -20,7 +20,9 @@ fn receipt() -> String {
     )
 }
 
-async fn node(respond: impl Fn(&str, &serde_json::Value) -> Result<String, String> + Send + Sync + 'static) -> (Arc<Pool>, FakeNode) {
+async fn node(
+    respond: impl Fn(&str, &serde_json::Value) -> Result<String, String> + Send + Sync + 'static,
+) -> (Arc<Pool>, FakeNode) {
     let node = FakeNode::start(Script::new(move |method, params| match method {
         "eth_chainId" => Ok("\"0x1\"".into()),
         "eth_blockNumber" => Ok("\"0x20\"".into()),
@@ -79,7 +81,10 @@ async fn a_missing_header_is_none_and_in_a_range_an_error() {
 async fn eth_call_is_pinned_by_hash_and_falls_back_to_the_number() {
     let (pool, _node) = node(|_, params| match params[1].as_str() {
         Some(number) => Ok(format!("\"0x{number:0>6}\"", number = &number[2..])),
-        None => Err(r#"{"code":-32602,"message":"invalid argument 1: json: cannot unmarshal object"}"#.into()),
+        None => {
+            Err(r#"{"code":-32602,"message":"invalid argument 1: json: cannot unmarshal object"}"#
+                .into())
+        }
     })
     .await;
     let data = pool.eth_call(Address::ZERO, &Data::new(), block(), &CallOptions::default()).await;

@@ -39,7 +39,12 @@ pub(super) async fn choose(
         return Ok(best(&allowed, want).clone());
     };
     let has_head = |endpoints: &[&Arc<Endpoint>]| {
-        endpoints.iter().copied().filter(|e| e.health.head() >= min_head).cloned().collect::<Vec<_>>()
+        endpoints
+            .iter()
+            .copied()
+            .filter(|e| e.health.head() >= min_head)
+            .cloned()
+            .collect::<Vec<_>>()
     };
     let mut ready = has_head(&allowed);
     if ready.is_empty() {
@@ -84,11 +89,8 @@ fn best<'a>(endpoints: &[&'a Arc<Endpoint>], want: &Want<'_>) -> &'a Arc<Endpoin
             && e.health.throttled_for().is_none()
             && !e.health.lacks_method(want.method)
     };
-    let tiers: [&dyn Fn(&&Arc<Endpoint>) -> bool; 3] = [
-        &|e| untried(e) && fit(e) && e.has_budget(),
-        &|e| untried(e) && fit(e),
-        &|e| fit(e),
-    ];
+    let tiers: [&dyn Fn(&&Arc<Endpoint>) -> bool; 3] =
+        [&|e| untried(e) && fit(e) && e.has_budget(), &|e| untried(e) && fit(e), &|e| fit(e)];
     for tier in tiers {
         let tier: Vec<_> = endpoints.iter().copied().filter(|e| tier(e)).collect();
         if let Some(endpoint) = two_choices(&tier) {
@@ -151,11 +153,7 @@ fn probe_open_breakers(pool: &Pool) {
 }
 
 /// Asks for the head, which also tells whether the provider lives.
-pub(super) async fn ask_head(
-    endpoint: &Endpoint,
-    until: Instant,
-    probe: bool,
-) -> Option<RpcError> {
+pub(super) async fn ask_head(endpoint: &Endpoint, until: Instant, probe: bool) -> Option<RpcError> {
     let flight = endpoint.health.start(probe);
     let outcome = endpoint.call(&Call::new("eth_blockNumber", &b"[]"[..]), until).await;
     flight.finish("eth_blockNumber", &outcome);

@@ -123,8 +123,7 @@ async fn a_batch_is_matched_by_id_and_missing_items_are_asked_again() {
     .shuffled()
     .dropping_first_batch_item();
     let (pool, _nodes) = pool(vec![node]).await;
-    let calls: Vec<_> =
-        ["eth_a", "eth_bad", "eth_c"].iter().map(|m| Call::new(*m, "[]")).collect();
+    let calls: Vec<_> = ["eth_a", "eth_bad", "eth_c"].iter().map(|m| Call::new(*m, "[]")).collect();
     let items = pool.batch(&calls).await.expect("a batch");
     assert_eq!(items[0].as_ref().expect("asked again").result, "\"eth_a\"");
     assert_eq!(items[1].as_ref().expect_err("its own error").class, ErrorClass::Execution);
@@ -143,11 +142,8 @@ async fn a_write_is_not_repeated_once_it_may_have_arrived() {
 
 #[tokio::test]
 async fn a_rate_limit_moves_calls_to_another_provider() {
-    let (pool, nodes) = pool(vec![
-        fails(r#"{"code":-32016,"message":"over rate limit"}"#),
-        answers("1"),
-    ])
-    .await;
+    let (pool, nodes) =
+        pool(vec![fails(r#"{"code":-32016,"message":"over rate limit"}"#), answers("1")]).await;
     for _ in 0..20 {
         pool.call("eth_foo", "[]").await.expect("the other one");
     }

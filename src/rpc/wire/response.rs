@@ -108,7 +108,10 @@ mod tests {
         assert_eq!(outcome(r#"{"id":1,"result":null}"#).1, Ok(bytes("null")));
         assert!(parse(&bytes(r#"{"id":1}"#)).is_err());
         assert_eq!(outcome(r#"{"id":1,"result":"0x1","error":null}"#).1, Ok(bytes("\"0x1\"")));
-        assert_eq!(outcome(r#"{"id":1,"result":null,"error":{"code":3}}"#).1, Err(bytes(r#"{"code":3}"#)));
+        assert_eq!(
+            outcome(r#"{"id":1,"result":null,"error":{"code":3}}"#).1,
+            Err(bytes(r#"{"code":3}"#))
+        );
     }
 
     #[test]
