@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use super::error::{Class, Problem};
+use super::error::{Class, Problem, secs_up};
 use super::server::Peer;
 
 /// Cost units a caller earns per second: a page of a front end asks about ten things.
@@ -93,7 +93,7 @@ impl Standing {
         let policy = format!("{UNITS_BURST};w={window}");
         headers.insert(LIMIT, HeaderValue::from(UNITS_BURST));
         headers.insert(REMAINING, HeaderValue::from(self.remaining));
-        headers.insert(RESET, HeaderValue::from(self.reset.as_secs_f64().ceil() as u64));
+        headers.insert(RESET, HeaderValue::from(secs_up(self.reset)));
         if let Ok(value) = HeaderValue::try_from(policy) {
             headers.insert(POLICY, value);
         }

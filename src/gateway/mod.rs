@@ -90,7 +90,7 @@ async fn route_unknown() -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    Problem::new(Class::MethodNotAllowed, "the allow header names those allowed").into_response()
+    Problem::new(Class::MethodNotAllowed, "the allow header names the methods that are").into_response()
 }
 //! Room under construction.
 

@@ -24,6 +24,7 @@ fn checksummed(address: Address) -> String {
 pub(in crate::gateway) struct List<T> {
     pub(in crate::gateway) items: Vec<T>,
     /// Pass it as `cursor` for the next page; null at the end.
+    #[schema(required)]
     pub(in crate::gateway) next_cursor: Option<String>,
 }
 
@@ -54,6 +55,7 @@ pub(in crate::gateway) struct Event {
     /// Configured name of the contract.
     contract: String,
     /// Name in the ABI; null while no ABI can read the log.
+    #[schema(required)]
     event: Option<String>,
     /// Arguments by name, in the order of the ABI. Integers are decimal strings.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
@@ -152,18 +154,26 @@ pub(in crate::gateway) struct Chain {
     chain_id: u64,
     name: String,
     /// Newest block that the providers show; null while none has answered.
+    #[schema(required)]
     head: Option<u64>,
+    #[schema(required)]
     head_hash: Option<String>,
     /// When the head was seen first, in seconds since the Unix epoch.
+    #[schema(required)]
     head_seen_at: Option<u64>,
     /// Last block in the index; null before the first.
+    #[schema(required)]
     indexed: Option<u64>,
+    #[schema(required)]
     indexed_hash: Option<String>,
     /// Everything up to here can no longer change.
+    #[schema(required)]
     finalized: Option<u64>,
     /// Every block from the first indexed one up to here is proven complete.
+    #[schema(required)]
     verified_through: Option<u64>,
     /// Blocks between the head and the index; null while one of them is unknown.
+    #[schema(required)]
     lag: Option<u64>,
     blocks: u64,
     logs: u64,
@@ -210,13 +220,28 @@ pub(in crate::gateway) struct Status {
     pub(in crate::gateway) components: Vec<ComponentState>,
 }
 
+/// The process answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::gateway) struct Live {
+    /// `ok`
+    pub(in crate::gateway) status: &'static str,
+}
+
+/// Whether the service can do its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::gateway) struct Ready {
+    /// `ready` or `degraded`
+    pub(in crate::gateway) status: &'static str,
+    pub(in crate::gateway) dependencies: Vec<ComponentState>,
+}
+
 /// A part of the service and how it is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::gateway) struct ComponentState {
-    name: String,
+    pub(in crate::gateway) name: String,
     /// `ok`, `starting`, `degraded` or `failed`.
-    state: &'static str,
-    detail: String,
+    pub(in crate::gateway) state: &'static str,
+    pub(in crate::gateway) detail: String,
 }
 
 impl From<Component> for ComponentState {
@@ -233,8 +258,11 @@ pub(in crate::gateway) struct Token {
     /// `erc20`, `erc721` or `erc3643`.
     standard: &'static str,
     /// What the contract calls itself; null until it has been read.
+    #[schema(required)]
     name: Option<String>,
+    #[schema(required)]
     symbol: Option<String>,
+    #[schema(required)]
     decimals: Option<u8>,
     /// Block of the first event seen.
     first_block: u64,
@@ -244,7 +272,9 @@ pub(in crate::gateway) struct Token {
     holders: u64,
     transfers: u64,
     paused: bool,
+    #[schema(required)]
     identity_registry: Option<String>,
+    #[schema(required)]
     compliance: Option<String>,
 }
 
@@ -282,8 +312,10 @@ pub(in crate::gateway) struct Holder {
     /// The whole account is frozen for this token.
     account_frozen: bool,
     /// Identity contract in the token's registry; null if the wallet has none there.
+    #[schema(required)]
     identity: Option<String>,
     /// ISO 3166-1 numeric country of that identity.
+    #[schema(required)]
     country: Option<u16>,
 }
 
@@ -326,6 +358,7 @@ pub(in crate::gateway) const HOLDER_COLUMNS: &[&str] =
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::gateway) struct Holders {
     items: Vec<Holder>,
+    #[schema(required)]
     next_cursor: Option<String>,
     at_block: u64,
     at_block_hash: String,
@@ -358,6 +391,7 @@ pub(in crate::gateway) struct Transaction {
     status: &'static str,
     events: Vec<Event>,
     /// Pass it as `cursor` for the events that did not fit; null at the end.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -388,6 +422,26 @@ pub(in crate::gateway) struct Finalized {
     pub(in crate::gateway) chain_id: u64,
     /// Everything up to this block can no longer change.
     pub(in crate::gateway) block_number: u64,
+}
+
+/// Which way a list runs, for the document only.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "rest::query reads the parameter")]
+pub(in crate::gateway) enum OrderWord {
+    /// Oldest first
+    Asc,
+    /// Newest first
+    Desc,
+}
+
+/// How a list is written, for the document only.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "rest::export reads the parameter")]
+pub(in crate::gateway) enum FormatWord {
+    Json,
+    Csv,
 }
 
 /// Problem details (RFC 9457) of every error.

@@ -18,19 +18,20 @@ use crate::types::chain::ChainId;
 #[utoipa::path(
     get,
     path = "/api/v1/events",
+    operation_id = "listEvents",
     tag = "events",
     params(
         ("chain_id" = Option<u64>, Query, description = "Only this chain", example = 1),
         ("contract" = Option<String>, Query, description = "Address or configured name of the contract", example = "bond"),
         ("event" = Option<String>, Query, description = "Event name as in the ABI", example = "Transfer"),
-        ("address" = Option<String>, Query, description = "An address that takes part: any address argument", example = "0x1111111111111111111111111111111111111111"),
-        ("tx_hash" = Option<String>, Query, description = "Only this transaction"),
+        ("address" = Option<String>, Query, description = "An address that takes part: any address argument", pattern = r"^0x[0-9a-fA-F]{40}$", example = "0x1111111111111111111111111111111111111111"),
+        ("tx_hash" = Option<String>, Query, description = "Only this transaction", pattern = r"^0x[0-9a-fA-F]{64}$"),
         ("from_block" = Option<u64>, Query, description = "First block, included", example = 100),
         ("to_block" = Option<u64>, Query, description = "Last block, included", example = 200),
-        ("order" = Option<String>, Query, description = "`desc` (default) or `asc`", example = "asc"),
-        ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50; with CSV the rows in all, up to 1000000", example = 2),
+        ("order" = inline(Option<dto::OrderWord>), Query, description = "`desc` (default) or `asc`", example = "asc"),
+        ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50; with CSV the rows in all, up to 1000000", minimum = 1, maximum = 1000000, example = 2),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("format" = Option<String>, Query, description = "`json` (default) or `csv`; `Accept: text/csv` does the same"),
+        ("format" = inline(Option<dto::FormatWord>), Query, description = "`json` (default) or `csv`; `Accept: text/csv` does the same"),
     ),
     responses(
         (status = 200, description = "A page of events; or all of them as CSV", content(

@@ -7,12 +7,11 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use super::query::{Params, number};
 use super::{Api, chain_unknown, dto, no_store};
 use crate::gateway::error::{Class, Problem};
-use crate::gateway::live::{ChainHead, ComponentState};
+use crate::gateway::live::{ChainHead, Component, ComponentState};
 use crate::store::read::ChainIndex;
 use crate::types::chain::ChainId;
 
@@ -25,6 +24,7 @@ const READY_RETRY_AFTER: Duration = Duration::from_secs(2);
 #[utoipa::path(
     get,
     path = "/api/v1/status",
+    operation_id = "getStatus",
     tag = "status",
     responses((status = 200, description = "How the service is", body = dto::Status))
 )]
@@ -51,6 +51,7 @@ pub(in crate::gateway) async fn status(
 #[utoipa::path(
     get,
     path = "/api/v1/chains/{chain_id}",
+    operation_id = "getChain",
     tag = "status",
     params(("chain_id" = u64, Path, description = "EIP-155 chain id", example = 1)),
     responses(
@@ -81,11 +82,12 @@ pub(in crate::gateway) async fn chain(
 #[utoipa::path(
     get,
     path = "/livez",
+    operation_id = "getLive",
     tag = "status",
-    responses((status = 200, description = "The process answers"))
+    responses((status = 200, description = "The process answers", body = dto::Live))
 )]
 pub(in crate::gateway) async fn livez() -> Response {
-    no_store(&json!({"status": "ok"}))
+    no_store(&dto::Live { status: "ok" })
 }
 
 /// Whether the service can answer for each chain. A chain whose providers are all away but whose
@@ -93,9 +95,10 @@ pub(in crate::gateway) async fn livez() -> Response {
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "getReady",
     tag = "status",
     responses(
-        (status = 200, description = "`ready` or `degraded`, and each dependency"),
+        (status = 200, description = "`ready` or `degraded`, and each dependency", body = dto::Ready),
         (status = 503, description = "`not_ready`, and each dependency", body = dto::Problem, content_type = "application/problem+json")
     )
 )]
@@ -117,35 +120,27 @@ pub(in crate::gateway) async fn readyz(State(api): State<Api>) -> Response {
     for component in api.live.components() {
         // A component reports its own trouble; it does not take the whole service out of rotation.
         let state = component.state.min(ComponentState::Degraded);
-        dependencies.push(Dependency { name: component.name, state, detail: component.detail });
+        dependencies.push(Component { state, ..component });
     }
     let degraded = dependencies.iter().any(|one| one.state != ComponentState::Ok);
-    let listed: Vec<_> = dependencies
-        .iter()
-        .map(|one| json!({"name": one.name, "state": one.state.as_str(), "detail": one.detail}))
-        .collect();
+    let dependencies: Vec<dto::ComponentState> = dependencies.into_iter().map(Into::into).collect();
     if unready {
         let mut problem =
             Problem::new(Class::NotReady, "a dependency is missing; see dependencies")
                 .retry_after(READY_RETRY_AFTER);
-        problem.members.insert("dependencies".into(), listed.into());
+        let listed = serde_json::to_value(dependencies).unwrap_or_default();
+        problem.members.insert("dependencies".into(), listed);
         return problem.into_response();
     }
-    let word = if degraded { "degraded" } else { "ready" };
-    no_store(&json!({"status": word, "dependencies": listed}))
+    let status = if degraded { "degraded" } else { "ready" };
+    no_store(&dto::Ready { status, dependencies })
 }
 
-struct Dependency {
-    name: String,
-    state: ComponentState,
-    detail: String,
+fn dependency(name: &str, state: ComponentState, detail: &str) -> Component {
+    Component { name: name.to_owned(), state, detail: detail.to_owned() }
 }
 
-fn dependency(name: &str, state: ComponentState, detail: &str) -> Dependency {
-    Dependency { name: name.to_owned(), state, detail: detail.to_owned() }
-}
-
-fn chain_dependency(index: &ChainIndex, heads: &[ChainHead]) -> Dependency {
+fn chain_dependency(index: &ChainIndex, heads: &[ChainHead]) -> Component {
     let name = format!("chain {}", index.chain);
     let head = heads.iter().find(|head| head.chain == index.chain);
     match (head, index.indexed) {

@@ -44,13 +44,14 @@ const FEED_PAGE: usize = 256;
 #[utoipa::path(
     get,
     path = "/api/v1/events/stream",
+    operation_id = "streamEvents",
     tag = "events",
     params(
         ("chain_id" = Option<u64>, Query, description = "Only this chain", example = 1),
         ("contract" = Option<String>, Query, description = "Address or configured name of the contract"),
         ("event" = Option<String>, Query, description = "Event name as in the ABI"),
-        ("address" = Option<String>, Query, description = "An address that takes part: any address argument"),
-        ("cursor" = Option<String>, Query, description = "`id` of the last event handled; without it the stream starts at the newest"),
+        ("address" = Option<String>, Query, description = "An address that takes part: any address argument", pattern = r"^0x[0-9a-fA-F]{40}$"),
+        ("cursor" = Option<String>, Query, description = "`id` of the last event handled; without it the stream starts at the newest", example = "AQAAAAAAAAAA"),
         ("Last-Event-ID" = Option<String>, Header, description = "The same; wins over `cursor`, as a browser sends it when it connects again"),
     ),
     responses(

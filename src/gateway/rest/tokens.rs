@@ -15,10 +15,11 @@ use crate::types::chain::ChainId;
 #[utoipa::path(
     get,
     path = "/api/v1/tokens",
+    operation_id = "listTokens",
     tag = "tokens",
     params(
         ("chain_id" = Option<u64>, Query, description = "Only this chain", example = 1),
-        ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50", example = 10),
+        ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50", minimum = 1, maximum = 1000, example = 10),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
     responses(
@@ -48,10 +49,11 @@ pub(in crate::gateway) async fn list(
 #[utoipa::path(
     get,
     path = "/api/v1/tokens/{chain_id}/{address}",
+    operation_id = "getToken",
     tag = "tokens",
     params(
         ("chain_id" = u64, Path, description = "EIP-155 chain id", example = 1),
-        ("address" = String, Path, description = "The token contract", example = "0xaAaAaAaaAaAaAaaAaAAAAAAAAaaaAaAaAaaAaaAa"),
+        ("address" = String, Path, description = "The token contract", pattern = r"^0x[0-9a-fA-F]{40}$", example = "0xaAaAaAaaAaAaAaaAaAAAAAAAAaaaAaAaAaaAaaAa"),
     ),
     responses(
         (status = 200, description = "The token", body = dto::Token),
@@ -81,14 +83,15 @@ pub(in crate::gateway) async fn one(
 #[utoipa::path(
     get,
     path = "/api/v1/tokens/{chain_id}/{address}/holders",
+    operation_id = "listHolders",
     tag = "tokens",
     params(
         ("chain_id" = u64, Path, description = "EIP-155 chain id", example = 1),
-        ("address" = String, Path, description = "The token contract", example = "0xaAaAaAaaAaAaAaaAaAAAAAAAAaaaAaAaAaaAaaAa"),
-        ("at_block" = Option<u64>, Query, description = "Balances as they were right after this block", example = 200),
-        ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50; with CSV the rows in all, up to 1000000", example = 1),
+        ("address" = String, Path, description = "The token contract", pattern = r"^0x[0-9a-fA-F]{40}$", example = "0xaAaAaAaaAaAaAaaAaAAAAAAAAaaaAaAaAaaAaaAa"),
+        ("at_block" = Option<u64>, Query, description = "Balances as they were right after this block", example = 110),
+        ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50; with CSV the rows in all, up to 1000000", minimum = 1, maximum = 1000000, example = 1),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("format" = Option<String>, Query, description = "`json` (default) or `csv`; `Accept: text/csv` does the same"),
+        ("format" = inline(Option<dto::FormatWord>), Query, description = "`json` (default) or `csv`; `Accept: text/csv` does the same"),
     ),
     responses(
         (status = 200, description = "A page of holders; or all of them as CSV", content(
@@ -133,10 +136,11 @@ pub(in crate::gateway) async fn holders(
 #[utoipa::path(
     get,
     path = "/api/v1/holders/{address}",
+    operation_id = "listHoldings",
     tag = "tokens",
     params(
-        ("address" = String, Path, description = "The holder", example = "0x1111111111111111111111111111111111111111"),
-        ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50", example = 10),
+        ("address" = String, Path, description = "The holder", pattern = r"^0x[0-9a-fA-F]{40}$", example = "0x1111111111111111111111111111111111111111"),
+        ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50", minimum = 1, maximum = 1000, example = 10),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
     responses(

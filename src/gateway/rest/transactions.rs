@@ -16,11 +16,12 @@ use crate::types::chain::ChainId;
 #[utoipa::path(
     get,
     path = "/api/v1/transactions/{hash}",
+    operation_id = "getTransaction",
     tag = "events",
     params(
-        ("hash" = String, Path, description = "The transaction's hash", example = "0x7474747474747474747474747474747474747474747474747474747474747474"),
+        ("hash" = String, Path, description = "The transaction's hash", pattern = r"^0x[0-9a-fA-F]{64}$", example = "0x7474747474747474747474747474747474747474747474747474747474747474"),
         ("chain_id" = Option<u64>, Query, description = "Needed only for a hash that occurs on several chains", example = 1),
-        ("limit" = Option<u64>, Query, description = "Events of a page, 1 to 1000, default 50", example = 10),
+        ("limit" = Option<u64>, Query, description = "Events of a page, 1 to 1000, default 50", minimum = 1, maximum = 1000, example = 10),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
     responses(
