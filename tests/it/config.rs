@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rwahub::config::BuiltInAbi;
 use rwahub::config::keys::{Presence, SECTIONS};
 use rwahub::config::load::{EXAMPLE, load};
 use rwahub::telemetry::metrics::{Kind, Metric};
@@ -47,6 +48,30 @@ fn a_missing_file_is_a_fault_that_names_it() {
 fn the_pages_of_keys_and_metrics_are_up_to_date() {
     keep_up_to_date("docs/config.md", &config_page());
     keep_up_to_date("docs/metrics.md", &metrics_page());
+}
+
+#[test]
+fn the_built_in_packs_know_every_event_of_their_files() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("abi");
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).expect("abi/ is there") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let pack = match name.as_str() {
+            "erc20.json" => BuiltInAbi::Erc20,
+            "erc721.json" => BuiltInAbi::Erc721,
+            name if name.starts_with("erc3643-") => BuiltInAbi::Erc3643,
+            _ => continue,
+        };
+        let text = std::fs::read_to_string(&path).expect("text");
+        let items: Vec<serde_json::Value> = serde_json::from_str(&text).expect("a list");
+        for event in items.iter().filter(|item| item["type"] == "event") {
+            let event = event["name"].as_str().expect("a name");
+            assert!(pack.event_names().contains(event), "{event} of {name} is missing");
+        }
+        files += 1;
+    }
+    assert!(files >= 10, "only {files} files of the packs");
 }
 
 /// Compares a generated page with the file; with `UPDATE_DOCS=1` writes it instead.
