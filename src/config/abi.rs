@@ -1,65 +1,28 @@
-//! Checks the text of ABI files and knows the event names of the built-in packs.
+//! Checks the text of ABI files and knows the event names of the built-in packs (`abi/*.json`).
 //!
 //! Decoding is not done here: the checked text goes on to whoever decodes.
+
+use std::collections::BTreeSet;
 
 use alloy_json_abi::{Event, JsonAbi};
 use serde_json::Value;
 
 use super::BuiltInAbi;
 
-/// Event names of ERC-20.
-const ERC20: &[&str] = &["Transfer", "Approval"];
+/// ABIs of the built-in packs, by the files that decoding is generated from.
+const ERC20: &[&str] = &[include_str!("../../abi/erc20.json")];
 
-/// Event names of ERC-721.
-const ERC721: &[&str] = &["Transfer", "Approval", "ApprovalForAll"];
+const ERC721: &[&str] = &[include_str!("../../abi/erc721.json")];
 
-/// Event names of an ERC-3643 (T-REX) suite: token, identity registry and its storage, trusted
-/// issuers, claim topics, compliance, roles, ownership, proxies.
 const ERC3643: &[&str] = &[
-    "Transfer",
-    "Approval",
-    "UpdatedTokenInformation",
-    "IdentityRegistryAdded",
-    "ComplianceAdded",
-    "RecoverySuccess",
-    "AddressFrozen",
-    "TokensFrozen",
-    "TokensUnfrozen",
-    "Paused",
-    "Unpaused",
-    "ClaimTopicsRegistrySet",
-    "TrustedIssuersRegistrySet",
-    "IdentityStorageSet",
-    "IdentityRegistered",
-    "IdentityRemoved",
-    "IdentityUpdated",
-    "CountryUpdated",
-    "IdentityStored",
-    "IdentityUnstored",
-    "IdentityModified",
-    "CountryModified",
-    "IdentityRegistryBound",
-    "IdentityRegistryUnbound",
-    "TrustedIssuerAdded",
-    "TrustedIssuerRemoved",
-    "ClaimTopicsUpdated",
-    "ClaimTopicAdded",
-    "ClaimTopicRemoved",
-    "TokenAgentAdded",
-    "TokenAgentRemoved",
-    "TokenBound",
-    "TokenUnbound",
-    "ModuleAdded",
-    "ModuleRemoved",
-    "ModuleInteraction",
-    "AgentAdded",
-    "AgentRemoved",
-    "OwnershipTransferred",
-    "OwnershipTransferStarted",
-    "Initialized",
-    "Upgraded",
-    "AdminChanged",
-    "BeaconUpgraded",
+    include_str!("../../abi/erc3643-token.json"),
+    include_str!("../../abi/erc3643-registry.json"),
+    include_str!("../../abi/erc3643-compliance.json"),
+    include_str!("../../abi/erc3643-factory.json"),
+    include_str!("../../abi/erc3643-onchainid.json"),
+    include_str!("../../abi/erc3643-settlement.json"),
+    include_str!("../../abi/erc3643-control.json"),
+    include_str!("../../abi/erc3643-safe.json"),
 ];
 
 impl BuiltInAbi {
@@ -77,13 +40,18 @@ impl BuiltInAbi {
         [Self::Erc20, Self::Erc721, Self::Erc3643].into_iter().find(|pack| pack.as_str() == word)
     }
 
-    /// Names of the events that the pack reads.
-    pub fn event_names(self) -> &'static [&'static str] {
-        match self {
+    /// Names of the events that the pack reads, sorted.
+    pub fn event_names(self) -> BTreeSet<String> {
+        let files = match self {
             Self::Erc20 => ERC20,
             Self::Erc721 => ERC721,
             Self::Erc3643 => ERC3643,
-        }
+        };
+        files
+            .iter()
+            .filter_map(|text| serde_json::from_str::<JsonAbi>(text).ok())
+            .flat_map(|abi| abi.events.into_keys())
+            .collect()
     }
 }
 

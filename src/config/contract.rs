@@ -12,6 +12,9 @@ use super::validate::{INTEGER_MAX, name};
 use super::{Abi, Addresses, BuiltInAbi, Chain, Contract, abi};
 use crate::types::chain::ChainId;
 
+/// A hint lists the events of an ABI up to this many; a T-REX suite has 140.
+const NAMES_SHOWN_MAX: usize = 12;
+
 /// The contracts, checked against the chains.
 pub(super) fn contracts(
     root: &Reader<'_>,
@@ -74,6 +77,9 @@ fn check_events(reader: &Reader<'_>, events: &[String], names: &[String]) {
         }
         let hint = match nearest(event, names.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {near}?"),
+            None if names.len() > NAMES_SHOWN_MAX => {
+                format!("the ABI has {} other events", names.len())
+            }
             None => format!("the ABI has {}", names.join(", ")),
         };
         let shown = Some(format!("{event:?}"));
@@ -86,8 +92,7 @@ fn check_events(reader: &Reader<'_>, events: &[String], names: &[String]) {
 fn abi(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<(Abi, Vec<String>)> {
     let word = reader.text("abi")?;
     if let Some(pack) = BuiltInAbi::from_word(word) {
-        let names = pack.event_names().iter().map(|&name| name.to_owned()).collect();
-        return Some((Abi::BuiltIn(pack), names));
+        return Some((Abi::BuiltIn(pack), pack.event_names().into_iter().collect()));
     }
     let text = match (sources.read)(Path::new(word)) {
         Ok(text) => text,
