@@ -19,8 +19,11 @@ use crate::chain::follow::Doorbell;
 use crate::config::{self, Config};
 use crate::gateway;
 use crate::gateway::server::Drained;
+use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
-use crate::rpc::subscribe;
+use crate::rpc::proxy::policy::Policy;
+use crate::rpc::proxy::{Limits, Proxies, Proxy};
+use crate::rpc::subscribe::{Heads, Signal};
 use crate::store::read::Queries;
 use crate::telemetry;
 use crate::telemetry::health::{ChainState, HealthBoard};
@@ -103,7 +106,7 @@ async fn spawn_chain(
     let pool = parts.pool(chain.id).context("a pool per configured chain")?;
     let (bell, rung) = mpsc::channel(BELLS);
     let id = chain.id;
-    let watch = tokio::spawn(listen(pool, filters, bell, stop.clone()));
+    let watch = tokio::spawn(listen(pool, filters, chain.poll_interval, bell, stop.clone()));
     let stop = stop.clone();
     tasks.spawn(async move {
         let committing = tokio::spawn(runner.run(updates));
@@ -126,18 +129,25 @@ async fn spawn_chain(
 /// Turns what subscriptions say into rings of the bell.
 async fn listen(
     pool: Arc<Pool>,
-    filters: Vec<crate::rpc::eth::LogFilter>,
+    filters: Vec<LogFilter>,
+    poll_interval: Duration,
     bell: mpsc::Sender<Doorbell>,
     stop: CancellationToken,
 ) {
-    let mut hints = subscribe::watch(&pool, &filters);
+    let mut heads = Heads::start(pool, filters, poll_interval);
     loop {
-        let hint = tokio::select! {
-            hint = hints.recv() => hint,
+        let signal = tokio::select! {
+            signal = heads.next() => signal,
             () = stop.cancelled() => return,
         };
-        let Some(hint) = hint else { return };
-        ring(&bell, Doorbell { hash: Some(hint.hash) });
+        let hash = match signal {
+            Some(Signal::Head(head)) => Some(head.hash),
+            Some(Signal::Log(hint)) if !hint.removed => Some(hint.block_hash),
+            // What is taken back says that there is a new head, not which.
+            Some(Signal::Log(_)) => None,
+            None => return,
+        };
+        ring(&bell, Doorbell { hash });
     }
 }
 
@@ -147,8 +157,15 @@ async fn serve(
     config: config::Gateway,
     stop: CancellationToken,
 ) -> Result<()> {
-    let pools: Vec<Arc<Pool>> = parts.pools().cloned().collect();
-    let rpc = gateway::rpc_proxy::router(&pools, &config);
+    let limits = Limits {
+        body_bytes_max: config.max_body_bytes,
+        batch_items_max: config.max_batch_items,
+        ..Limits::default()
+    };
+    let proxies = parts
+        .pools()
+        .map(|pool| Proxy::new(Arc::clone(pool), Policy::default(), limits.clone()));
+    let rpc = gateway::rpc_proxy::router(Proxies::new(proxies));
     let router = gateway::build(gateway::Parts {
         queries: Arc::clone(&parts.store) as Arc<dyn Queries>,
         feed: parts.bus.subscribe(),

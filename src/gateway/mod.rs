@@ -12,6 +12,8 @@ pub mod cursor;
 
 pub mod live;
 
+pub mod rpc_proxy;
+
 pub mod edge;
 
 mod rest;
@@ -92,6 +94,3 @@ async fn route_unknown() -> Response {
 async fn method_not_allowed() -> Response {
     Problem::new(Class::MethodNotAllowed, "the allow header names the methods that are").into_response()
 }
-//! Room under construction.
-
-pub mod rpc_proxy;
