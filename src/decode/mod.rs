@@ -23,3 +23,6 @@ mod render;
 pub mod word;
 
 pub mod error;
+
+#[cfg(test)]
+mod tests;
