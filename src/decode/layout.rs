@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use alloy_json_abi::{Event, JsonAbi, Param};
+use alloy_json_abi::{Event, Param};
 use alloy_primitives::{Address, B256, keccak256};
 
 use super::error::{AbiError, DecodeError};
@@ -49,12 +49,10 @@ impl Layouts {
                 event: kind.declaration().to_owned(),
                 detail,
             };
-            let abi = JsonAbi::from_json_str(&format!("[{}]", kind.json()))
-                .map_err(|fault| broken(fault.to_string()))?;
-            let event = abi.events().next().ok_or_else(|| broken("no event".to_owned()))?;
+            let event = super::source::event(kind.json()).map_err(broken)?;
             let topic0 = keccak256(event.signature());
-            layouts.kinds.insert((topic0, indexed_mask(event)), kind);
-            layouts.intern(event).map_err(broken)?;
+            layouts.kinds.insert((topic0, indexed_mask(&event)), kind);
+            layouts.intern(&event).map_err(broken)?;
         }
         Ok(layouts)
     }

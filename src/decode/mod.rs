@@ -26,3 +26,6 @@ pub mod error;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod agreement;
