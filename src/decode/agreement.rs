@@ -155,7 +155,7 @@ fn text(value: &DynSolValue, inside: bool) -> String {
         DynSolValue::Bytes(bytes) => quoted(hex::encode_prefixed(bytes)),
         DynSolValue::String(text) => quoted(text.clone()),
         DynSolValue::Array(items) | DynSolValue::FixedArray(items) => {
-            let items: Vec<String> = items.iter().map(|item| text_inside(item)).collect();
+            let items: Vec<String> = items.iter().map(text_inside).collect();
             format!("[{}]", items.join(","))
         }
         DynSolValue::Tuple(parts) if parts.len() > 1 => {

@@ -153,8 +153,7 @@ fn select(source: &Source, abi: &[Arc<Layout>], faults: &mut Vec<AbiError>) -> E
         if !source.events.is_empty() && !source.events.contains(&layout.info.event) {
             continue;
         }
-        let topic0 = layout.info.topic0.unwrap_or_default();
-        let choice = Choice { topic0, kind: layout.kind, layout: Arc::clone(layout) };
+        let choice = Choice::new(layout);
         match layout.info.topic0 {
             Some(topic0) => set.by_topic.entry(topic_key(&topic0)).or_default().push(choice),
             None => set.anonymous.push(choice),
@@ -199,6 +198,5 @@ fn creation(
         });
         return None;
     };
-    let choice = Choice { topic0: *topic0, kind: layout.kind, layout: Arc::clone(layout) };
-    Some((choice, place))
+    Some((Choice::new(layout), place))
 }
