@@ -93,3 +93,6 @@ async fn method_not_allowed() -> Response {
     Problem::new(Class::MethodNotAllowed, "the allow header names the methods that are")
         .into_response()
 }
+//! Room under construction.
+
+pub mod rpc_proxy;
