@@ -92,5 +92,6 @@ async fn route_unknown() -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    Problem::new(Class::MethodNotAllowed, "the allow header names the methods that are").into_response()
+    Problem::new(Class::MethodNotAllowed, "the allow header names the methods that are")
+        .into_response()
 }

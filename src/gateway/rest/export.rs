@@ -9,7 +9,7 @@ use alloy_primitives::Address;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::query::{LIMIT_MAX, Params, limit};
@@ -189,7 +189,8 @@ async fn respond(
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
-    Ok((headers, Body::from_stream(body)).into_response())
+    // Compression asks once more after the end.
+    Ok((headers, Body::from_stream(body.fuse())).into_response())
 }
 
 /// One row with its line end.

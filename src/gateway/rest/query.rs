@@ -121,12 +121,17 @@ impl Params {
     }
 }
 
+/// Largest chain id or block number: the last whole number that JSON readers keep exactly, and far
+/// beyond any chain.
+const NUMBER_MAX: u64 = (1 << 53) - 1;
+
 /// A decimal number without sign.
 pub(in crate::gateway) fn number(text: &str) -> Result<u64, String> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("must be a whole decimal number, such as 19000000".into());
     }
-    u64::from_str(text).map_err(|_| format!("must be at most {}", u64::MAX))
+    let value = u64::from_str(text).ok().filter(|value| *value <= NUMBER_MAX);
+    value.ok_or_else(|| format!("must be at most {NUMBER_MAX}"))
 }
 
 /// A page size from 1 to `max`.
@@ -235,8 +240,8 @@ mod tests {
 
     #[test]
     fn numbers_are_plain_decimals() {
-        assert_eq!(number("18446744073709551615"), Ok(u64::MAX));
-        for bad in ["+1", "-1", "1e3", "0x10", "18446744073709551616", " 1"] {
+        assert_eq!(number("9007199254740991"), Ok(NUMBER_MAX));
+        for bad in ["+1", "-1", "1e3", "0x10", "9007199254740992", "18446744073709551616", " 1"] {
             assert!(number(bad).is_err(), "{bad}");
         }
     }

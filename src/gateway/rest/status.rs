@@ -53,7 +53,7 @@ pub(in crate::gateway) async fn status(
     path = "/api/v1/chains/{chain_id}",
     operation_id = "getChain",
     tag = "status",
-    params(("chain_id" = u64, Path, description = "EIP-155 chain id", example = 1)),
+    params(("chain_id" = u64, Path, description = "EIP-155 chain id", maximum = 9007199254740991i64, example = 1)),
     responses(
         (status = 200, description = "Where the chain stands", body = dto::Chain),
         (status = 404, description = "`chain_unknown`", body = dto::Problem, content_type = "application/problem+json")

@@ -13,7 +13,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
@@ -47,11 +47,11 @@ const FEED_PAGE: usize = 256;
     operation_id = "streamEvents",
     tag = "events",
     params(
-        ("chain_id" = Option<u64>, Query, description = "Only this chain", example = 1),
-        ("contract" = Option<String>, Query, description = "Address or configured name of the contract"),
-        ("event" = Option<String>, Query, description = "Event name as in the ABI"),
+        ("chain_id" = Option<u64>, Query, description = "Only this chain", maximum = 9007199254740991i64, example = 1),
+        ("contract" = Option<String>, Query, description = "Address or configured name of the contract", min_length = 1, max_length = 128),
+        ("event" = Option<String>, Query, description = "Event name as in the ABI", min_length = 1, max_length = 128),
         ("address" = Option<String>, Query, description = "An address that takes part: any address argument", pattern = r"^0x[0-9a-fA-F]{40}$"),
-        ("cursor" = Option<String>, Query, description = "`id` of the last event handled; without it the stream starts at the newest", example = "AQAAAAAAAAAA"),
+        ("cursor" = Option<String>, Query, description = "`id` of the last event handled; without it the stream starts at the newest", min_length = 1, max_length = 512, pattern = r"^[!-~]+$", example = "AQAAAAAAAAAA"),
         ("Last-Event-ID" = Option<String>, Header, description = "The same; wins over `cursor`, as a browser sends it when it connects again"),
     ),
     responses(
@@ -114,7 +114,8 @@ pub(in crate::gateway) async fn stream(
         // nginx would hold events back until its buffer is full.
         ("x-accel-buffering", "no"),
     ];
-    Ok((head, Body::from_stream(body)).into_response())
+    // Some writers ask once more after the end.
+    Ok((head, Body::from_stream(body.fuse())).into_response())
 }
 
 /// Where a reader begins: behind the newest entry, or where it left off.

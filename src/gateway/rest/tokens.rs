@@ -18,9 +18,9 @@ use crate::types::chain::ChainId;
     operation_id = "listTokens",
     tag = "tokens",
     params(
-        ("chain_id" = Option<u64>, Query, description = "Only this chain", example = 1),
+        ("chain_id" = Option<u64>, Query, description = "Only this chain", maximum = 9007199254740991i64, example = 1),
         ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50", minimum = 1, maximum = 1000, example = 10),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", min_length = 1, max_length = 512, pattern = r"^[!-~]+$"),
     ),
     responses(
         (status = 200, description = "A page of tokens", body = dto::List<dto::Token>),
@@ -52,7 +52,7 @@ pub(in crate::gateway) async fn list(
     operation_id = "getToken",
     tag = "tokens",
     params(
-        ("chain_id" = u64, Path, description = "EIP-155 chain id", example = 1),
+        ("chain_id" = u64, Path, description = "EIP-155 chain id", maximum = 9007199254740991i64, example = 1),
         ("address" = String, Path, description = "The token contract", pattern = r"^0x[0-9a-fA-F]{40}$", example = "0xaAaAaAaaAaAaAaaAaAAAAAAAAaaaAaAaAaaAaaAa"),
     ),
     responses(
@@ -86,11 +86,11 @@ pub(in crate::gateway) async fn one(
     operation_id = "listHolders",
     tag = "tokens",
     params(
-        ("chain_id" = u64, Path, description = "EIP-155 chain id", example = 1),
+        ("chain_id" = u64, Path, description = "EIP-155 chain id", maximum = 9007199254740991i64, example = 1),
         ("address" = String, Path, description = "The token contract", pattern = r"^0x[0-9a-fA-F]{40}$", example = "0xaAaAaAaaAaAaAaaAaAAAAAAAAaaaAaAaAaaAaaAa"),
-        ("at_block" = Option<u64>, Query, description = "Balances as they were right after this block", example = 110),
+        ("at_block" = Option<u64>, Query, description = "Balances as they were right after this block", maximum = 9007199254740991i64, example = 110),
         ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50; with CSV the rows in all, up to 1000000", minimum = 1, maximum = 1000000, example = 1),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", min_length = 1, max_length = 512, pattern = r"^[!-~]+$"),
         ("format" = inline(Option<dto::FormatWord>), Query, description = "`json` (default) or `csv`; `Accept: text/csv` does the same"),
     ),
     responses(
@@ -141,7 +141,7 @@ pub(in crate::gateway) async fn holders(
     params(
         ("address" = String, Path, description = "The holder", pattern = r"^0x[0-9a-fA-F]{40}$", example = "0x1111111111111111111111111111111111111111"),
         ("limit" = Option<u64>, Query, description = "Items of a page, 1 to 1000, default 50", minimum = 1, maximum = 1000, example = 10),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", min_length = 1, max_length = 512, pattern = r"^[!-~]+$"),
     ),
     responses(
         (status = 200, description = "A page of holdings; empty for an address that holds nothing", body = dto::List<dto::Holder>),

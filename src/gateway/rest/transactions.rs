@@ -20,9 +20,9 @@ use crate::types::chain::ChainId;
     tag = "events",
     params(
         ("hash" = String, Path, description = "The transaction's hash", pattern = r"^0x[0-9a-fA-F]{64}$", example = "0x7474747474747474747474747474747474747474747474747474747474747474"),
-        ("chain_id" = Option<u64>, Query, description = "Needed only for a hash that occurs on several chains", example = 1),
+        ("chain_id" = Option<u64>, Query, description = "Needed only for a hash that occurs on several chains", maximum = 9007199254740991i64, example = 1),
         ("limit" = Option<u64>, Query, description = "Events of a page, 1 to 1000, default 50", minimum = 1, maximum = 1000, example = 10),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", min_length = 1, max_length = 512, pattern = r"^[!-~]+$"),
     ),
     responses(
         (status = 200, description = "The transaction as the index knows it", body = dto::Transaction),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use super::fake::{ALICE, Answer, Fake, get, get_with, send};
 use crate::gateway::live::ComponentState;
@@ -293,6 +294,19 @@ async fn exports_hold_every_row_of_every_page() {
         "/api/v1/tokens/1/0x1111111111111111111111111111111111111111/holders?format=csv",
     );
     is_problem(&unknown.await, 404, "token_unknown");
+}
+
+#[tokio::test]
+async fn a_compressed_export_ends_as_it_should() {
+    use std::io::Read as _;
+    let router = Arc::new(Fake::default()).router();
+    let request = Request::get("/api/v1/events?format=csv").header("accept-encoding", "gzip");
+    let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
+    assert_eq!(text.lines().count(), 41);
 }
 
 #[tokio::test(start_paused = true)]
