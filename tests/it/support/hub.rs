@@ -147,7 +147,7 @@ impl Hub {
         let deadline = Instant::now() + START;
         loop {
             let chain = self.json(&path);
-            if chain["indexed"]["hash"] == hash.as_str() {
+            if chain["indexed_hash"] == hash.as_str() {
                 return;
             }
             assert!(Instant::now() < deadline, "not at block {number} {hash}: {chain}");
