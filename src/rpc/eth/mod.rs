@@ -140,6 +140,12 @@ impl Pool {
         }
     }
 
+    /// Calls a contract at the newest block: for facts that may be as of any time.
+    pub async fn eth_call_latest(&self, to: Address, data: &Data) -> Result<Data, RpcError> {
+        let params = format!(r#"[{{"to":"{to:#x}","data":"{data}"}},"latest"]"#);
+        read(&self.call("eth_call", params).await?)
+    }
+
     /// Heads of all providers, asked at once; unreachable ones are left out.
     pub async fn heads(&self) -> Vec<(Arc<str>, u64)> {
         let asked = self.endpoints().iter().map(|endpoint| async move {

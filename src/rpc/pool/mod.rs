@@ -7,6 +7,9 @@ mod choose;
 
 mod report;
 
+mod tally;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +18,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::report::{ProviderProbe, ProviderStatus};
+use self::tally::Tally;
 use super::endpoint::Endpoint;
 use super::error::{ErrorClass, RpcError};
 use super::wire::{Call, hex};
@@ -40,6 +44,7 @@ const ATTEMPT_MIN: Duration = Duration::from_secs(2);
 pub struct Pool {
     chain: ChainId,
     endpoints: Vec<Arc<Endpoint>>,
+    tally: Tally,
 }
 
 /// A result as the node wrote it.
@@ -89,7 +94,12 @@ impl Pool {
     pub fn new(chain: &config::Chain) -> Arc<Self> {
         let endpoints =
             chain.providers.iter().map(|p| Arc::new(Endpoint::new(chain.id, p))).collect();
-        Arc::new(Self { chain: chain.id, endpoints })
+        Arc::new(Self { chain: chain.id, endpoints, tally: Tally::default() })
+    }
+
+    /// Calls sent so far by method, those of batches and repeated ones included.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.tally.counts()
     }
 
     /// The chain that every provider must serve.
@@ -117,6 +127,7 @@ impl Pool {
         loop {
             let endpoint = round.next(&call.method).await?;
             let until = round.attempt_deadline();
+            self.tally.add(&call.method, 1);
             let outcome = attempt(&endpoint, call, until).await;
             match outcome {
                 Ok(result) => return Ok(Answer { result, provider: endpoint.name.clone() }),
@@ -141,6 +152,7 @@ impl Pool {
         loop {
             let endpoint = round.next(&first.method).await?;
             let until = round.attempt_deadline();
+            self.tally.add_all(calls);
             let outcome = attempt_batch(&endpoint, calls, until).await;
             match outcome {
                 Ok(items) => {
