@@ -12,12 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 async fn serve(node: &FakeNode) -> SocketAddr {
     let pool = Pool::new(&chain(std::slice::from_ref(node)));
     let limits = Limits { body_bytes_max: 4096, ..Limits::default() };
-    let proxies = Proxies::new([Proxy::new(
-        pool,
-        std::time::Duration::from_millis(50),
-        Policy::default(),
-        limits,
-    )]);
+    let proxies = Proxies::new([Proxy::new(pool, Policy::default(), limits)]);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router(proxies)).await });

@@ -98,9 +98,9 @@ impl Proxies {
 }
 
 impl Proxy {
-    /// A door over `pool`. `poll_interval` is how often heads are asked for when no push speaks.
-    pub fn new(pool: Arc<Pool>, poll_interval: Duration, policy: Policy, limits: Limits) -> Self {
-        let feed = Feed::new(pool.clone(), poll_interval, limits.socket_backlog_max);
+    /// A door over `pool`.
+    pub fn new(pool: Arc<Pool>, policy: Policy, limits: Limits) -> Self {
+        let feed = Feed::new(pool.clone(), limits.socket_backlog_max);
         Self { pool, policy, limits, feed }
     }
 

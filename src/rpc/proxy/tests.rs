@@ -16,15 +16,7 @@ async fn door() -> (Proxy, FakeNode) {
     }))
     .await;
     let pool = Pool::new(&chain(std::slice::from_ref(&node)));
-    (
-        Proxy::new(
-            pool,
-            std::time::Duration::from_millis(50),
-            Policy::default(),
-            Limits::default(),
-        ),
-        node,
-    )
+    (Proxy::new(pool, Policy::default(), Limits::default()), node)
 }
 
 async fn ask(proxy: &Proxy, body: &str) -> String {

@@ -36,7 +36,8 @@ pub(super) enum Step {
 }
 
 /// Heads as they come → linked heads as they are announced.
-pub(super) async fn follow(shared: Arc<Shared>, poll: Duration, steps: mpsc::Sender<Step>) {
+pub(super) async fn follow(shared: Arc<Shared>, steps: mpsc::Sender<Step>) {
+    let poll = shared.pool.poll_interval();
     let mut news = Heads::start(shared.pool.clone(), Vec::new(), poll);
     let mut retry: Option<HeadEvent> = None;
     loop {

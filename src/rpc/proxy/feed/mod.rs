@@ -17,7 +17,6 @@ pub(crate) mod window;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
@@ -41,7 +40,6 @@ const LOG_QUEUE_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Feed {
     pool: Arc<Pool>,
-    poll_interval: Duration,
     backlog: usize,
     running: tokio::sync::Mutex<Weak<Running>>,
     pending: PendingFeeds,
@@ -127,10 +125,9 @@ impl Drop for LogStream {
 }
 
 impl Feed {
-    pub(crate) fn new(pool: Arc<Pool>, poll_interval: Duration, backlog: usize) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, backlog: usize) -> Self {
         Self {
             pool,
-            poll_interval,
             backlog: backlog.max(1),
             running: tokio::sync::Mutex::default(),
             pending: PendingFeeds::default(),
@@ -200,7 +197,7 @@ impl Feed {
         });
         let (steps, queue) = mpsc::channel(LOG_QUEUE_MAX);
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow::follow(shared.clone(), self.poll_interval, steps));
+        tasks.spawn(follow::follow(shared.clone(), steps));
         tasks.spawn(follow::announce_logs(shared.clone(), queue));
         Running { shared, _tasks: tasks }
     }
