@@ -141,7 +141,8 @@ impl Hub {
 
     /// Waits until the chain is indexed up to this very block.
     pub(crate) fn wait_for_block(&self, node: &Anvil, number: u64) {
-        let block = node.call("eth_getBlockByNumber", serde_json::json!([format!("{number:#x}"), false]));
+        let block =
+            node.call("eth_getBlockByNumber", serde_json::json!([format!("{number:#x}"), false]));
         let hash = block["hash"].as_str().expect("a block").to_owned();
         let path = format!("/api/v1/chains/{}", node.chain_id);
         let deadline = Instant::now() + START;
