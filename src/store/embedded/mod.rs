@@ -316,3 +316,6 @@ impl Queries for Embedded {
         Ok(self.writer()?.ask(command).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;
