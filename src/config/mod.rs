@@ -3,6 +3,21 @@
 //! `raw` is what a file may say, `validate` turns it into these types and reports every fault at
 //! once. Nothing here is read again after start.
 
+pub mod error;
+pub mod keys;
+pub mod load;
+pub mod render;
+
+mod abi;
+mod contract;
+mod provider;
+mod raw;
+mod reader;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +32,8 @@ pub struct Config {
     pub chains: Vec<Chain>,
     pub contracts: Vec<Contract>,
     pub store: Store,
+    pub cache: Cache,
+    pub bus: Bus,
     pub gateway: Gateway,
     pub telemetry: Telemetry,
 }
@@ -148,6 +165,10 @@ pub enum Addresses {
     Factory {
         factory: Address,
         topic0: B256,
+        /// The event as Solidity writes it, for whoever must find the parameter in a log:
+        /// `event Deployed(address indexed token)`.
+        event: String,
+        /// Name of an address parameter of the event.
         parameter: String,
     },
 }
@@ -157,6 +178,20 @@ pub enum Addresses {
 pub enum Store {
     /// One SQLite file in this directory.
     Embedded { path: PathBuf },
+}
+
+/// Where answers and counters live that may be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cache {
+    /// In this process.
+    Memory,
+}
+
+/// How rooms hear of new data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    /// Tables of the embedded store.
+    Embedded,
 }
 
 /// The HTTP door.

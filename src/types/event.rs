@@ -49,6 +49,10 @@ pub trait ArgReader: fmt::Debug + Send + Sync {
     /// The arguments in the order of the ABI, or why the payload does not fit the layout.
     fn args(&self, layout: LayoutId, log: LogView<'_>) -> Result<Vec<Arg>, String>;
 
+    /// The addresses that the log's arguments name, each once, appended to `out`: for an index of who
+    /// takes part in what. Long arrays are cut; nothing is appended for an unknown layout.
+    fn participants(&self, layout: LayoutId, log: LogView<'_>, out: &mut Vec<Address>);
+
     /// Every layout this process knows.
     fn layouts(&self) -> Vec<LayoutInfo>;
 }
