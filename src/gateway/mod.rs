@@ -12,6 +12,8 @@ pub mod cursor;
 
 pub mod live;
 
+pub mod rpc_proxy;
+
 pub mod edge;
 
 mod rest;
