@@ -157,13 +157,13 @@ fn every_fault_is_reported_at_once_and_none_prints_a_secret() {
 [[chain]]
 id = 1
 name = "main"
-confirmatons = 3
+confirmation = 3
 [[chain.provider]]
 name = "a"
 url = "ftp://node.example/SECRET"
 [[chain.provider]]
 name = "a"
-ulr = "https://node.example/SECRET"
+uri = "https://node.example/SECRET"
 weight = 0
 [[chain.provider]]
 url = "https:///SECRET"
@@ -199,7 +199,7 @@ fn contracts_must_fit_their_chain_abi_and_addresses() {
         one("abi = \"erc366\"\naddress = \"any\""),
         one("abi = \"text.json\"\naddress = \"any\""),
         one("abi = \"functions.json\"\naddress = \"any\""),
-        one("abi = \"erc20\"\naddress = \"any\"\nevents = [\"Transfr\", \"Minted\"]"),
+        one("abi = \"erc20\"\naddress = \"any\"\nevents = [\"Transfers\", \"Minted\"]"),
         one("abi = \"erc20\"\naddress = \"all\""),
         one("abi = \"erc20\"\naddress = []"),
         one("abi = \"erc20\""),

@@ -4,6 +4,7 @@ mod support;
 
 mod architecture;
 mod config;
+mod docs;
 mod e2e_backfill;
 mod e2e_bad_input;
 mod e2e_crash;
