@@ -188,3 +188,6 @@ impl From<Fault> for Refusal {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod stream_tests;

@@ -45,10 +45,10 @@ pub(super) async fn logs(
     let mut news = Vec::new();
     let fork = common_block(shared, number, hash, &blocks).await?;
     let mut at = hash;
-    for orphan in joined.orphans.iter().rev() {
+    while let Some(orphan) = joined.orphans.iter().rev().find(|o| o.known.block.hash == at) {
         let block = orphan.known.block;
-        if block.hash != at || block.number <= fork {
-            continue;
+        if block.number <= fork {
+            break;
         }
         let split = (block.hash == hash).then_some(held);
         news.push(one(shared, orphan, true, split).await?);
