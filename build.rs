@@ -31,6 +31,8 @@ struct Event {
     variant: String,
     name: String,
     fields: Vec<Field>,
+    /// The entry as the file has it, on one line.
+    json: String,
     packs: BTreeSet<&'static str>,
 }
 
@@ -117,7 +119,7 @@ fn read(item: &Value) -> Outcome<Event> {
     if fields.iter().filter(|field| field.indexed).count() > 3 {
         return Err(format!("{name}: more than three indexed fields").into());
     }
-    Ok(Event { variant, name, fields, packs: BTreeSet::new() })
+    Ok(Event { variant, name, fields, json: item.to_string(), packs: BTreeSet::new() })
 }
 
 fn field(input: &Value) -> Outcome<Field> {
@@ -202,6 +204,7 @@ fn emit_kind(out: &mut String, events: &[Event]) -> Outcome<()> {
     let all = each(&|e| format!("        Self::{},\n", e.variant));
     let names = each(&|e| format!("            Self::{} => {:?},\n", e.variant, e.name));
     let texts = each(&|e| format!("            Self::{} => {:?},\n", e.variant, e.declaration()));
+    let jsons = each(&|e| format!("            Self::{} => {:?},\n", e.variant, e.json));
     let packs = each(&|e| {
         let packs: Vec<_> = e.packs.iter().map(|pack| format!("Pack::{pack}")).collect();
         format!("            Self::{} => &[{}],\n", e.variant, packs.join(", "))
@@ -218,6 +221,8 @@ fn emit_kind(out: &mut String, events: &[Event]) -> Outcome<()> {
          {names}            Self::Other => \"\",\n        }}\n    }}\n\n    \
          /// The full signature with indexed marks.\n    pub fn declaration(self) -> &'static str {{\n        match self {{\n\
          {texts}            Self::Other => \"\",\n        }}\n    }}\n\n    \
+         /// The event's entry of a JSON ABI.\n    pub(crate) fn json(self) -> &'static str {{\n        match self {{\n\
+         {jsons}            Self::Other => \"\",\n        }}\n    }}\n\n    \
          /// The built-in packs that hold it.\n    pub(crate) fn packs(self) -> &'static [Pack] {{\n        match self {{\n\
          {packs}            Self::Other => &[],\n        }}\n    }}\n}}\n\n"
     )?;

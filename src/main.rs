@@ -1,2 +1,7 @@
 //! The `rwahub` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rwahub::cli::main()
+}

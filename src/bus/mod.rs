@@ -1,1 +1,3 @@
-//! Room under construction.
+//! How those who wait for commits hear of them.
+
+pub mod embedded;

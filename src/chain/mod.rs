@@ -1,1 +1,31 @@
-//! Room under construction.
+//! What is canonical: from what nodes say to a linked, proven sequence of blocks.
+//!
+//! One [`follow::Follower`] per network: history through [`backfill`], then the head through
+//! [`follow`]. Emits [`update::ChainUpdate`]s and nothing else; decodes no event and writes nothing.
+
+pub mod update;
+
+pub mod node;
+
+pub mod pool_node;
+
+pub mod ranges;
+
+pub mod receipts_root;
+
+pub mod reorg;
+
+pub mod verify;
+
+pub mod fetch;
+
+pub mod backfill;
+
+pub mod follow;
+
+pub mod queue;
+
+pub mod error;
+
+#[cfg(test)]
+mod tests;

@@ -3,24 +3,21 @@
 //! A log's faults are small copies that end in the dead-letter table; an ABI's faults name file and
 //! remedy for the operator. Neither is ever a panic.
 
+use std::fmt;
+
 /// Why a log's bytes do not fit a layout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DecodeError {
-    #[error("the log has another number of topics than the event")]
     TopicCount,
-    #[error("the payload has another length than the event")]
     DataLength,
-    #[error("a value has bits set outside its type")]
+    /// A value has bits set outside its type.
     Padding,
-    #[error("an offset or length points outside the payload")]
+    /// An offset or length points outside the payload.
     Offset,
-    #[error("the payload refers to the same bytes again and again")]
+    /// The payload refers to the same bytes again and again.
     Bomb,
-    #[error("the signature hash is in no ABI of the contract")]
     UnknownEvent,
-    #[error("the log has no topics and fits no anonymous event")]
     Anonymous,
-    #[error("the layout is not known to this process")]
     UnknownLayout,
 }
 
@@ -39,6 +36,14 @@ impl DecodeError {
         }
     }
 }
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl std::error::Error for DecodeError {}
 
 /// Why a contract entry cannot be indexed as configured. Each text ends with what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -49,6 +49,16 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// First topics of everything that children of factories may log; empty without a factory.
+    pub fn child_topics(&self) -> Vec<B256> {
+        let entries = self.sources.iter().zip(&self.sets);
+        let factories = entries
+            .filter(|(source, _)| matches!(source.addresses, SourceAddresses::Factory { .. }));
+        distinct(factories.flat_map(|(_, set)| set.signatures()).collect())
+    }
+}
+
 impl EventSet {
     /// Signature hashes of the set, sorted.
     fn signatures(&self) -> Vec<B256> {

@@ -49,7 +49,7 @@ impl Layouts {
                 event: kind.declaration().to_owned(),
                 detail,
             };
-            let event = Event::parse(kind.declaration()).map_err(|e| broken(e.to_string()))?;
+            let event = super::source::event(kind.json()).map_err(broken)?;
             let topic0 = keccak256(event.signature());
             layouts.kinds.insert((topic0, indexed_mask(&event)), kind);
             layouts.intern(&event).map_err(broken)?;

@@ -23,3 +23,9 @@ mod render;
 pub mod word;
 
 pub mod error;
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod agreement;

@@ -99,6 +99,8 @@ pub(super) struct EventSet {
 pub(super) struct Choice {
     pub(super) topic0: B256,
     pub(super) kind: EventKind,
+    /// The layout's number, beside it so that the way of a log follows no pointer for it.
+    pub(super) id: LayoutId,
     pub(super) layout: Arc<Layout>,
 }
 
@@ -340,6 +342,15 @@ impl EventSet {
 }
 
 impl Choice {
+    pub(super) fn new(layout: &Arc<Layout>) -> Self {
+        Self {
+            topic0: layout.info.topic0.unwrap_or_default(),
+            kind: layout.kind,
+            id: layout.info.id,
+            layout: Arc::clone(layout),
+        }
+    }
+
     /// Reads the log; `None` when its signature is another one.
     #[inline]
     fn read<'a>(&self, log: LogView<'a>) -> Option<Result<RwaEvent<'a>, DecodeError>> {
@@ -354,7 +365,7 @@ impl Choice {
 
     #[inline]
     fn found<'a>(&self, contract: u16, event: RwaEvent<'a>) -> Recognition<'a> {
-        Recognition::Event { layout: self.layout.info.id, contract, kind: self.kind, event }
+        Recognition::Event { layout: self.id, contract, kind: self.kind, event }
     }
 }
 

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use alloy_json_abi::{ContractObject, Event};
+use alloy_json_abi::Event;
+use serde_json::Value;
 
 use super::error::AbiError;
 use super::event::EventKind;
@@ -77,30 +78,60 @@ fn read_json(
     faults: &mut Vec<AbiError>,
 ) -> Vec<Arc<Layout>> {
     let (contract, file) = (source.name.clone(), file(source));
-    let abi = match ContractObject::from_json(text) {
-        Ok(object) => object.abi.unwrap_or_default(),
-        Err(fault) => {
-            faults.push(AbiError::Json { contract, file, detail: fault.to_string() });
+    let entries = match entries(text) {
+        Ok(entries) => entries,
+        Err(detail) => {
+            faults.push(AbiError::Json { contract, file, detail });
             return Vec::new();
         }
     };
-    let mut list = Vec::new();
-    let events: Vec<&Event> = abi.events.values().flatten().collect();
-    for event in &events {
-        match layouts.intern(event) {
-            Ok(layout) => list.push(layout),
-            Err(detail) => faults.push(AbiError::Event {
-                contract: contract.clone(),
-                file: file.clone(),
-                event: event.name.clone(),
-                detail,
-            }),
-        }
-    }
+    let events: Vec<Value> = entries.into_iter().filter(|entry| entry["type"] == "event").collect();
     if events.is_empty() {
         faults.push(AbiError::NoEvents { contract, file });
+        return Vec::new();
+    }
+    let mut list = Vec::new();
+    for entry in events {
+        let name = entry["name"].as_str().unwrap_or("without a name").to_owned();
+        match parse(entry).and_then(|event| layouts.intern(&event)) {
+            Ok(layout) => list.push(layout),
+            Err(detail) => {
+                let (contract, file) = (contract.clone(), file.clone());
+                faults.push(AbiError::Event { contract, file, event: name, detail });
+            }
+        }
     }
     list
+}
+
+/// The entries of an ABI: an array, or the `abi` of a compiler's artifact.
+fn entries(text: &str) -> Result<Vec<Value>, String> {
+    let mut json: Value = serde_json::from_str(text).map_err(|fault| fault.to_string())?;
+    let array = if json.is_array() { Some(&mut json) } else { json.get_mut("abi") };
+    match array.map(Value::take) {
+        Some(Value::Array(entries)) => Ok(entries),
+        _ => Err("neither an array nor an object with an array \"abi\"".to_owned()),
+    }
+}
+
+/// One event's entry of a JSON ABI.
+pub(super) fn event(text: &str) -> Result<Event, String> {
+    serde_json::from_str(text).map_err(|fault: serde_json::Error| fault.to_string()).and_then(parse)
+}
+
+/// Reads an entry; fields that tools leave out when they are false or empty may be missing.
+fn parse(mut entry: Value) -> Result<Event, String> {
+    if let Some(event) = entry.as_object_mut() {
+        event.entry("anonymous").or_insert(Value::Bool(false));
+    }
+    let inputs = entry.get_mut("inputs").and_then(Value::as_array_mut);
+    for input in inputs.into_iter().flatten() {
+        if let Some(input) = input.as_object_mut() {
+            input.entry("indexed").or_insert(Value::Bool(false));
+            input.entry("name").or_insert(Value::String(String::new()));
+        }
+    }
+    serde_json::from_value(entry).map_err(|fault| fault.to_string())
 }
 
 fn select(source: &Source, abi: &[Arc<Layout>], faults: &mut Vec<AbiError>) -> EventSet {
@@ -122,8 +153,7 @@ fn select(source: &Source, abi: &[Arc<Layout>], faults: &mut Vec<AbiError>) -> E
         if !source.events.is_empty() && !source.events.contains(&layout.info.event) {
             continue;
         }
-        let topic0 = layout.info.topic0.unwrap_or_default();
-        let choice = Choice { topic0, kind: layout.kind, layout: Arc::clone(layout) };
+        let choice = Choice::new(layout);
         match layout.info.topic0 {
             Some(topic0) => set.by_topic.entry(topic_key(&topic0)).or_default().push(choice),
             None => set.anonymous.push(choice),
@@ -168,6 +198,5 @@ fn creation(
         });
         return None;
     };
-    let choice = Choice { topic0: *topic0, kind: layout.kind, layout: Arc::clone(layout) };
-    Some((choice, place))
+    Some((Choice::new(layout), place))
 }

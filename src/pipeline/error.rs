@@ -34,4 +34,18 @@ pub enum PipelineError {
     /// The chain told of a block that does not follow the last one: refusing is the only safe answer.
     #[error("chain {chain}: block {block} does not follow {cursor}")]
     BrokenLink { chain: ChainId, block: BlockId, cursor: BlockId },
+    /// A plugin cannot go on; nothing of the block was stored, so a fixed plugin continues here.
+    #[error("chain {chain}: handler {handler} stopped at block {block} log {log_index}: {reason}")]
+    Handler { chain: ChainId, handler: &'static str, block: u64, log_index: u32, reason: String },
+    /// Final blocks have no undo records, and a block that is not indexed cannot be the last one.
+    #[error(
+        "chain {chain}: cannot rewind to block {to}: the blocks that can become the last one are {} to {}; \
+         for an older one, index again into a new [store] path",
+        .oldest.map_or_else(|| "none".to_owned(), |n| n.to_string()),
+        .newest.map_or_else(|| "none".to_owned(), |n| n.to_string())
+    )]
+    CannotRewind { chain: ChainId, to: u64, oldest: Option<u64>, newest: Option<u64> },
+    /// The task that wrote a unit died.
+    #[error("chain {chain}: the commit was lost: {reason}")]
+    CommitLost { chain: ChainId, reason: String },
 }

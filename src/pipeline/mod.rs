@@ -3,7 +3,16 @@
 //! Owns the ports: [`handler::Handler`] for plugins, [`store::Store`] for back ends, [`sink::Sink`] for
 //! whoever waits on commits. Knows no database, no network and no plugin by name.
 
-pub mod error;
 pub mod handler;
-pub mod sink;
+
 pub mod store;
+
+pub mod sink;
+
+pub mod apply;
+
+pub mod runner;
+
+pub mod rewind;
+
+pub mod error;

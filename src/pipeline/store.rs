@@ -77,7 +77,7 @@ pub struct CommitUnit {
     /// Ascending and linked; block numbers may skip only where `Verify::Off` fetched no header.
     pub blocks: Vec<CommitBlock>,
     /// Sorted by (block, log index); each belongs to one of `blocks`.
-    pub logs: Arc<LogBuf>,
+    pub logs: LogBuf,
     /// One entry per log.
     pub recognised: Vec<Recognised>,
     /// Final contents after the unit, each key once; `None` deletes.
@@ -106,7 +106,7 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// Applies one unit. After `Ok(seq)` it survives a crash of the process; `seq` is the number of
     /// the last feed entry written (see `types::feed`).
-    async fn commit(&self, unit: CommitUnit) -> Result<u64, StoreError>;
+    async fn commit(&self, unit: Arc<CommitUnit>) -> Result<u64, StoreError>;
 
     /// Records that everything up to `block` is final; returns the feed number.
     async fn finalize(&self, chain: ChainId, block: u64) -> Result<u64, StoreError>;

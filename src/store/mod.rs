@@ -1,2 +1,8 @@
-//! Back ends and queries.
+//! Back ends and the questions that may be asked of them.
+//!
+//! The write port is `pipeline::store::Store`; the read port is [`read::Queries`]. A back end implements
+//! both over the same data.
+
 pub mod read;
+
+pub mod embedded;

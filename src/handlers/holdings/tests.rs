@@ -1,6 +1,7 @@
 //! The rules, one by one and against a model.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use proptest::prelude::*;
@@ -16,11 +17,15 @@ use crate::types::log::{LogBuf, LogFields};
 
 const TOKEN: Address = Address::repeat_byte(0xaa);
 
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let mut layouts = Layouts::new().expect("built in");
+    Registry::new(&mut layouts, &[]).expect("built in")
+});
+
 /// Runs logs through registry and handler the way the runner does.
 #[derive(Default)]
 struct World {
     view: StateView,
-    touched: Vec<DocKey>,
 }
 
 impl World {
@@ -35,9 +40,7 @@ impl World {
         let payload: Vec<u8> = data.iter().flat_map(|word| word.0).collect();
         buf.push(&fields, &payload).expect("small");
         let log = buf.get(0).expect("one log");
-        let mut layouts = Layouts::new().expect("built in");
-        let registry = Registry::new(&mut layouts, &[]).expect("built in");
-        let Recognition::Event { event, kind: seen, .. } = registry.recognise(log) else {
+        let Recognition::Event { event, kind: seen, .. } = REGISTRY.recognise(log) else {
             panic!("{signature} not recognised");
         };
         assert_eq!(seen, kind);
@@ -59,10 +62,7 @@ impl World {
         Holdings.handle(context, &self.view, &mut effects).expect("keys named every document");
         for effect in &effects {
             match effect.clone() {
-                Effect::Put(key, doc) => {
-                    self.touched.push(key);
-                    self.view.set(key, Some(doc))
-                }
+                Effect::Put(key, doc) => self.view.set(key, Some(doc)),
                 Effect::Delete(key) => self.view.set(key, None),
             };
         }

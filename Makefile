@@ -1,0 +1,89 @@
+# RWA Hub: the one menu. `make` lists it. Anything longer than a few lines is a
+# script under scripts/ or a sub-command of the daemon, not a recipe here.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+BIN := $(CURDIR)/.toolchain/bin
+FEATURES := --locked --all-features
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: ## test chain, demo tokens, live traffic and the hub; Ctrl-C stops all (DEMO_SECONDS=60 stops by itself)
+	@scripts/demo
+
+.PHONY: run
+run: ## run the daemon from this tree (CONFIG=config.toml)
+	cargo run --locked --release --bin rwahub -- run $(if $(CONFIG),--config $(CONFIG))
+
+.PHONY: test
+test: ## start the test servers, run every test, stop them (ARGS= goes to cargo test)
+	@scripts/test $(ARGS)
+
+.PHONY: check
+check: fmt-check typos unused clippy architecture docs ## the lint gate: all of the checks below
+
+.PHONY: fmt
+fmt: ## format the code
+	cargo fmt
+
+.PHONY: fmt-check
+fmt-check: ## fail if the code is not formatted
+	cargo fmt --check
+
+.PHONY: clippy
+clippy: ## lints, warnings denied
+	cargo clippy $(FEATURES) --all-targets -- -D warnings
+
+.PHONY: architecture
+architecture: ## the import rules of the rooms
+	cargo test $(FEATURES) --test it architecture
+
+.PHONY: docs
+docs: ## build the API docs, warnings denied
+	RUSTDOCFLAGS=-Dwarnings cargo doc $(FEATURES) --no-deps
+
+.PHONY: unused
+unused: ## dependencies that nothing uses
+	@scripts/toolchain machete
+	$(BIN)/cargo-machete --skip-target-dir .
+
+.PHONY: typos
+typos: ## spelling
+	@scripts/toolchain typos
+	$(BIN)/typos
+
+.PHONY: bench
+bench: ## criterion benchmarks (ARGS= goes to cargo bench)
+	cargo bench $(FEATURES) $(ARGS)
+
+.PHONY: toolchain
+toolchain: ## check the compilers, install the pinned npm tools into .toolchain/
+	@scripts/toolchain
+
+.PHONY: services-up
+services-up: ## start Redis, NATS and a MongoDB-protocol server for tests
+	@scripts/services up
+
+.PHONY: services-down
+services-down: ## stop what services-up started
+	@scripts/services down
+
+.PHONY: hooks
+hooks: ## install the git pre-commit hook (format, spelling, architecture)
+	@scripts/hooks
+
+.PHONY: ci
+ci: ## what CI runs: check and test, no skip allowed
+	@bash .ci/run
+
+.PHONY: clean
+clean: ## stop the test servers, remove everything built or installed here
+	@scripts/services down
+	cargo clean
+	rm -rf .toolchain .services

@@ -1,0 +1,161 @@
+//! Config → parts: the store, one pool and one registry per chain, the bus.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::bus;
+use crate::config::{self, BuiltInAbi, Config, Store};
+use crate::decode::event::Pack;
+use crate::decode::layout::Layouts;
+use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
+use crate::rpc::eth::LogFilter;
+use crate::rpc::pool::Pool;
+use crate::store::embedded::{self, Embedded};
+use crate::pipeline::store::ContractTag;
+use crate::store::read::Queries;
+use crate::telemetry::health::HealthBoard;
+use crate::types::chain::ChainId;
+use crate::types::clock::SystemClock;
+use crate::types::event::ArgReader;
+
+/// Everything that outlives a single task.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) store: Arc<Embedded>,
+    pub(crate) bus: Arc<bus::embedded::Embedded>,
+    pub(crate) health: HealthBoard,
+    pools: BTreeMap<ChainId, Arc<Pool>>,
+    decoding: Mutex<Decoding>,
+}
+
+impl Parts {
+    /// Builds the parts; opens the store, which nobody else may hold. Talks to no provider.
+    pub(crate) async fn build(config: &Config) -> Result<Self> {
+        let decoding = Decoding::new(config)?;
+        let Store::Embedded { path } = &config.store;
+        let reader = Arc::clone(&decoding.layouts) as Arc<dyn ArgReader>;
+        let store = embedded::open(path, &decoding.names, reader)
+            .with_context(|| format!("[store] path = {:?}", path.display().to_string()))?;
+        let pools = config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
+        let bus = Arc::new(bus::embedded::Embedded::new(store.feed_head().await?));
+        let health = HealthBoard::new(Arc::new(SystemClock));
+        Ok(Self { store: Arc::new(store), bus, health, pools, decoding: Mutex::new(decoding) })
+    }
+
+    /// The chain's providers.
+    pub(crate) fn pool(&self, chain: ChainId) -> Option<Arc<Pool>> {
+        self.pools.get(&chain).cloned()
+    }
+
+    /// Every chain's providers.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.pools.values()
+    }
+
+    /// What the chain's logs are recognised with, to be taken once by the chain's task.
+    pub(crate) fn take_registry(&self, chain: ChainId) -> Option<(Registry, Vec<ContractTag>)> {
+        let mut decoding = self.decoding.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = decoding.registries.remove(&chain)?;
+        let tags = decoding.tags(&registry);
+        Some((registry, tags))
+    }
+}
+
+/// Everything that turns logs into events.
+#[derive(Debug)]
+pub(crate) struct Decoding {
+    pub(crate) layouts: Arc<Layouts>,
+    pub(crate) registries: BTreeMap<ChainId, Registry>,
+    /// Names of contract entries over all chains, each once.
+    pub(crate) names: Vec<String>,
+}
+
+impl Decoding {
+    /// Compiles every chain's contracts.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let (layouts, registries) = registries(config)?;
+        let mut names: Vec<String> = Vec::new();
+        for name in registries.values().flat_map(Registry::contract_names) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(Self { layouts, registries, names })
+    }
+
+    /// A registry's contract indexes as tags into `names`.
+    fn tags(&self, registry: &Registry) -> Vec<ContractTag> {
+        let place = |name: &String| self.names.iter().position(|known| known == name);
+        registry
+            .contract_names()
+            .iter()
+            .filter_map(|name| u16::try_from(place(name)?).ok().map(ContractTag))
+            .collect()
+    }
+}
+
+/// One registry per chain over one table of layouts, so that a layout has the same number everywhere.
+fn registries(
+    config: &Config,
+) -> Result<(Arc<Layouts>, BTreeMap<ChainId, Registry>)> {
+    let mut layouts = Layouts::new()?;
+    let mut registries = BTreeMap::new();
+    for chain in &config.chains {
+        let sources: Vec<Source> = config
+            .contracts
+            .iter()
+            .filter(|contract| contract.chain_id == chain.id)
+            .map(|contract| source(contract, chain.start_block))
+            .collect();
+        let registry = Registry::new(&mut layouts, &sources).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow!("{}", faults.join("\n"))
+        })?;
+        registries.insert(chain.id, registry);
+    }
+    Ok((Arc::new(layouts), registries))
+}
+
+fn source(contract: &config::Contract, chain_start: u64) -> Source {
+    Source {
+        name: contract.name.clone(),
+        abi: match &contract.abi {
+            config::Abi::BuiltIn(BuiltInAbi::Erc20) => SourceAbi::BuiltIn(Pack::Erc20),
+            config::Abi::BuiltIn(BuiltInAbi::Erc721) => SourceAbi::BuiltIn(Pack::Erc721),
+            config::Abi::BuiltIn(BuiltInAbi::Erc3643) => SourceAbi::BuiltIn(Pack::Erc3643),
+            config::Abi::Custom { path, json } => {
+                SourceAbi::Json { file: path.display().to_string(), text: json.clone() }
+            }
+        },
+        addresses: match &contract.addresses {
+            config::Addresses::Any => SourceAddresses::Any,
+            config::Addresses::Listed(addresses) => SourceAddresses::Listed(addresses.clone()),
+            config::Addresses::Factory { factory, topic0, parameter, .. } => {
+                SourceAddresses::Factory {
+                    factory: *factory,
+                    topic0: *topic0,
+                    parameter: parameter.clone(),
+                }
+            }
+        },
+        start_block: contract.start_block.unwrap_or(chain_start),
+        events: contract.events.clone(),
+    }
+}
+
+/// What to ask nodes for so that the registry sees everything of ours. A factory's children are
+/// asked for by their events at any address: a child may log in the very block that creates it.
+pub(crate) fn filters(registry: &Registry) -> Vec<LogFilter> {
+    let mut filters: Vec<LogFilter> = registry
+        .filters()
+        .into_iter()
+        .map(|filter| LogFilter::by_topic0(filter.addresses, filter.topics0))
+        .collect();
+    let children = registry.child_topics();
+    if !children.is_empty() {
+        filters.push(LogFilter::by_topic0(Vec::new(), children));
+    }
+    filters
+}

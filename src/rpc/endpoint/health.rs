@@ -1,0 +1,254 @@
+//! What is known about how a provider does: latency, failures, throttle, head, lacking methods.
+//!
+//! Only records and answers; the choice between providers is made in `pool`.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, Gate};
+use crate::rpc::error::{ErrorClass, RpcError};
+
+/// Weight of the newest latency in the moving average.
+const LATENCY_STEP: f64 = 0.1;
+/// Pause after a 429 that does not say how long; doubles with each in a row.
+const THROTTLE_MIN: Duration = Duration::from_secs(1);
+/// Longest pause a provider may ask for: a Retry-After of a day must not take it out for a day.
+const THROTTLE_MAX: Duration = Duration::from_secs(60);
+/// Pause after a billing error: nothing changes within minutes.
+const BILLING_PAUSE: Duration = Duration::from_secs(600);
+/// How long a method counts as lacking after the provider said so.
+const UNSUPPORTED_FOR: Duration = Duration::from_secs(600);
+/// Methods remembered as lacking; a client may invent names without end.
+const UNSUPPORTED_MAX: usize = 64;
+
+/// The health of one provider.
+#[derive(Debug, Default)]
+pub struct Health {
+    pub breaker: Breaker,
+    in_flight: AtomicU32,
+    /// Moving average in microseconds, as the bits of an f64.
+    latency: AtomicU64,
+    calls: AtomicU64,
+    failures: AtomicU64,
+    head: AtomicU64,
+    /// An operator took the provider out; calls under way end by themselves.
+    drained: AtomicBool,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    throttled_until: Option<Instant>,
+    throttles_in_a_row: u32,
+    unsupported: HashMap<String, Instant>,
+    last_error: Option<String>,
+}
+
+/// A call under way: counts as load until dropped.
+#[derive(Debug)]
+pub struct InFlight<'a> {
+    health: &'a Health,
+    started: Instant,
+    probe: bool,
+}
+
+impl Health {
+    /// Counts a call as under way. A probe holds the breaker's probe right until dropped.
+    pub fn start(&self, probe: bool) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight { health: self, started: Instant::now(), probe }
+    }
+
+    /// Lower is better: expected wait with the load that is already there.
+    pub fn cost(&self) -> f64 {
+        let load = f64::from(self.in_flight.load(Ordering::Relaxed)) + 1.0;
+        // A provider never asked starts at a millisecond: tried soon, not flooded.
+        self.latency_micros().max(1_000.0) * load
+    }
+
+    /// The moving average of answer times in microseconds, zero before the first.
+    pub fn latency_micros(&self) -> f64 {
+        f64::from_bits(self.latency.load(Ordering::Relaxed))
+    }
+
+    /// Calls sent and calls that failed by the provider's fault.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.calls.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    }
+
+    /// Calls under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The highest block the provider was seen to have, zero when unknown.
+    pub fn head(&self) -> u64 {
+        self.head.load(Ordering::Relaxed)
+    }
+
+    /// The provider's head as it says now; a head may fall.
+    pub fn note_head(&self, head: u64) {
+        self.head.store(head, Ordering::Relaxed);
+    }
+
+    /// The provider does not have a block that its head seemed to cover.
+    pub fn note_lacks(&self, block: u64) {
+        self.head.fetch_min(block.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// True while an operator keeps the provider out.
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Takes the provider out, or back in.
+    pub fn set_drained(&self, drained: bool) {
+        self.drained.store(drained, Ordering::Relaxed);
+    }
+
+    /// When the provider may be asked again, if it told us to wait.
+    pub fn throttled_for(&self) -> Option<Duration> {
+        let until = self.notes().throttled_until?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// True when the provider said lately that it does not serve `method`.
+    pub fn lacks_method(&self, method: &str) -> bool {
+        let notes = self.notes();
+        notes.unsupported.get(method).is_some_and(|at| at.elapsed() < UNSUPPORTED_FOR)
+    }
+
+    /// The last failure's text, for reports.
+    pub fn last_error(&self) -> Option<String> {
+        self.notes().last_error.clone()
+    }
+
+    fn note_error(&self, method: &str, error: &RpcError) {
+        let mut notes = self.notes();
+        match error.class {
+            ErrorClass::RateLimited { after } => {
+                let step = THROTTLE_MIN.saturating_mul(1 << notes.throttles_in_a_row.min(6));
+                let pause = after.unwrap_or(step).min(THROTTLE_MAX);
+                notes.throttles_in_a_row = notes.throttles_in_a_row.saturating_add(1);
+                notes.throttled_until = Some(Instant::now() + pause);
+            }
+            ErrorClass::Billing => notes.throttled_until = Some(Instant::now() + BILLING_PAUSE),
+            ErrorClass::Unsupported => {
+                notes.unsupported.retain(|_, at| at.elapsed() < UNSUPPORTED_FOR);
+                if notes.unsupported.len() < UNSUPPORTED_MAX {
+                    notes.unsupported.insert(method.to_owned(), Instant::now());
+                }
+            }
+            class if class.is_failure() => {}
+            _ => return,
+        }
+        notes.last_error = Some(error.message.clone());
+    }
+
+    fn note_latency(&self, micros: f64) {
+        // Two writers may race; the average loses one sample and stays an average.
+        let old = self.latency_micros();
+        let new = if old == 0.0 { micros } else { old + (micros - old) * LATENCY_STEP };
+        self.latency.store(new.to_bits(), Ordering::Relaxed);
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InFlight<'_> {
+    /// Records how the call ended. Without this (the client went away) nothing counts.
+    pub fn finish<T>(self, method: &str, outcome: &Result<T, RpcError>) {
+        let health = self.health;
+        let micros = self.started.elapsed().as_secs_f64() * 1e6;
+        health.calls.fetch_add(1, Ordering::Relaxed);
+        match outcome {
+            Err(error) if error.class.is_failure() => {
+                health.failures.fetch_add(1, Ordering::Relaxed);
+                health.note_error(method, error);
+                // A time out is a latency too; a refused connection is not a fast answer.
+                if error.class == ErrorClass::Timeout {
+                    health.note_latency(micros);
+                }
+                health.breaker.on_failure();
+            }
+            // Told to wait: neither healthy nor broken.
+            Err(error)
+                if matches!(error.class, ErrorClass::RateLimited { .. } | ErrorClass::Billing) =>
+            {
+                health.note_error(method, error);
+            }
+            other => {
+                if let Err(error) = other {
+                    health.note_error(method, error);
+                }
+                health.note_latency(micros);
+                health.notes().throttles_in_a_row = 0;
+                if health.breaker.gate() == Gate::Closed || self.probe {
+                    health.breaker.on_success();
+                }
+            }
+        }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.health.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.probe {
+            self.health.breaker.end_probe();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn end(health: &Health, class: ErrorClass) {
+        let error: Result<(), _> = Err(RpcError::new(class, &Arc::from("node"), "text"));
+        health.start(false).finish("eth_call", &error);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_throttles_and_never_opens_the_breaker() {
+        let health = Health::default();
+        let after = Some(Duration::from_secs(7));
+        (0..20).for_each(|_| end(&health, ErrorClass::RateLimited { after }));
+        assert_eq!(health.breaker.gate(), Gate::Closed);
+        assert_eq!(health.throttled_for(), after);
+        tokio::time::advance(Duration::from_secs(8)).await;
+        assert_eq!(health.throttled_for(), None);
+        end(&health, ErrorClass::RateLimited { after: Some(Duration::from_secs(90_000)) });
+        assert_eq!(health.throttled_for(), Some(THROTTLE_MAX));
+    }
+
+    #[tokio::test]
+    async fn reverts_and_client_cancels_never_count_and_timeouts_do() {
+        let health = Health::default();
+        (0..50).for_each(|_| end(&health, ErrorClass::Execution));
+        (0..50).for_each(|_| drop(health.start(false)));
+        assert_eq!(health.breaker.gate(), Gate::Closed);
+        assert_eq!(health.in_flight(), 0);
+        (0..5).for_each(|_| end(&health, ErrorClass::Timeout));
+        assert_eq!(health.breaker.gate(), Gate::Open);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lacking_method_is_remembered_for_a_while() {
+        let health = Health::default();
+        end(&health, ErrorClass::Unsupported);
+        assert!(health.lacks_method("eth_call"));
+        assert!(!health.lacks_method("eth_getLogs"));
+        tokio::time::advance(UNSUPPORTED_FOR).await;
+        assert!(!health.lacks_method("eth_call"));
+    }
+}

@@ -1,0 +1,192 @@
+//! All receipts of a block, with everything that goes into the receipts root.
+//!
+//! `eth_getBlockReceipts` where the provider has it, one `eth_getTransactionReceipt` per transaction
+//! where not. The root itself is recomputed by `chain`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bloom, U64};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::bad;
+use crate::rpc::error::{ErrorClass, RpcError};
+use crate::rpc::pool::{Answer, CallOptions, Pool};
+use crate::rpc::wire::{Call, WireError, logs};
+use crate::types::chain::BlockId;
+use crate::types::log::LogBuf;
+
+/// One receipt. Its logs lie in the [`Receipts`] that hold it.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    pub tx_hash: B256,
+    pub tx_index: u32,
+    pub block_hash: B256,
+    pub block_number: u64,
+    /// EIP-2718 type, 0 for a legacy transaction.
+    pub tx_type: u8,
+    /// Success since Byzantium; `None` where `root` stands instead.
+    pub status: Option<bool>,
+    /// State root of a receipt before Byzantium.
+    pub root: Option<B256>,
+    pub cumulative_gas_used: u64,
+    pub bloom: Bloom,
+    /// Which logs of the buffer are this receipt's.
+    pub logs: Range<usize>,
+    /// Nonce of an OP-stack deposit, part of its receipt's encoding since Regolith.
+    pub deposit_nonce: Option<u64>,
+    /// Version of an OP-stack deposit receipt, part of its encoding since Canyon.
+    pub deposit_receipt_version: Option<u64>,
+}
+
+/// The receipts of one block in order, their logs in one buffer.
+#[derive(Debug, Clone)]
+pub struct Receipts {
+    pub list: Vec<Receipt>,
+    pub logs: LogBuf,
+    /// Bytes on the wire.
+    pub bytes: usize,
+    pub provider: Arc<str>,
+}
+
+impl Pool {
+    /// All receipts of a block. `transactions` are its transaction hashes, needed only for providers
+    /// without `eth_getBlockReceipts`; all receipts come from one provider.
+    pub async fn receipts(
+        &self,
+        block: BlockId,
+        transactions: &[B256],
+        options: &CallOptions,
+    ) -> Result<Receipts, RpcError> {
+        if transactions.is_empty() {
+            return Ok(Receipts::none());
+        }
+        let whole = Call::new("eth_getBlockReceipts", format!(r#"["{}"]"#, block.hash));
+        let receipts = match self.call_with(&whole, options).await {
+            Ok(answer) => Receipts::read_block(&answer)?,
+            Err(error) if matches!(error.class, ErrorClass::Unsupported | ErrorClass::Invalid) => {
+                self.receipts_one_by_one(transactions, options).await?
+            }
+            Err(error) => return Err(error),
+        };
+        receipts.check(block, transactions)?;
+        Ok(receipts)
+    }
+
+    async fn receipts_one_by_one(
+        &self,
+        transactions: &[B256],
+        options: &CallOptions,
+    ) -> Result<Receipts, RpcError> {
+        let calls: Vec<_> = transactions
+            .iter()
+            .map(|hash| Call::new("eth_getTransactionReceipt", format!(r#"["{hash}"]"#)))
+            .collect();
+        let mut receipts = Receipts::none();
+        for item in self.batch_with(&calls, options).await? {
+            let answer = item?;
+            receipts.provider = answer.provider.clone();
+            receipts.bytes += answer.result.len();
+            receipts.push(&answer.provider, &answer.result)?;
+        }
+        Ok(receipts)
+    }
+}
+
+impl Receipts {
+    /// The receipts of a block without transactions.
+    fn none() -> Self {
+        let provider = Arc::from("pool");
+        Self { list: Vec::new(), logs: LogBuf::default(), bytes: 0, provider }
+    }
+
+    fn read_block(answer: &Answer) -> Result<Self, RpcError> {
+        let provider = &answer.provider;
+        let list: Option<Vec<&RawValue>> = serde_json::from_slice(&answer.result)
+            .map_err(|error| bad(provider, &WireError::Json(format!("receipts: {error}"))))?;
+        let Some(list) = list else {
+            let text = "the block's receipts are not there";
+            return Err(RpcError::new(ErrorClass::NotYet, provider, text));
+        };
+        let mut receipts =
+            Self { bytes: answer.result.len(), provider: provider.clone(), ..Self::none() };
+        for raw in list {
+            receipts.push(provider, raw.get().as_bytes())?;
+        }
+        Ok(receipts)
+    }
+
+    fn push(&mut self, provider: &Arc<str>, json: &[u8]) -> Result<(), RpcError> {
+        let wrong = |error: &dyn std::fmt::Display| {
+            bad(provider, &WireError::Json(format!("receipt: {error}")))
+        };
+        let raw: Option<JsonReceipt<'_>> = serde_json::from_slice(json).map_err(|e| wrong(&e))?;
+        let Some(raw) = raw else {
+            let text = "a transaction's receipt is not there";
+            return Err(RpcError::new(ErrorClass::NotYet, provider, text));
+        };
+        let from = self.logs.len();
+        logs::parse_into(raw.logs.get().as_bytes(), &mut self.logs).map_err(|e| wrong(&e))?;
+        self.list.push(Receipt {
+            tx_hash: raw.transaction_hash,
+            tx_index: u32::try_from(raw.transaction_index.to::<u64>()).map_err(|e| wrong(&e))?,
+            block_hash: raw.block_hash,
+            block_number: raw.block_number.to(),
+            tx_type: raw
+                .tx_type
+                .map_or(Ok(0), |t| u8::try_from(t.to::<u64>()))
+                .map_err(|e| wrong(&e))?,
+            status: raw.status.map(|status| !status.is_zero()),
+            root: raw.root.filter(|_| raw.status.is_none()),
+            cumulative_gas_used: raw.cumulative_gas_used.to(),
+            bloom: raw.logs_bloom,
+            logs: from..self.logs.len(),
+            deposit_nonce: raw.deposit_nonce.map(|n| n.to()),
+            deposit_receipt_version: raw.deposit_receipt_version.map(|n| n.to()),
+        });
+        Ok(())
+    }
+
+    /// One receipt per transaction, of this block, in order.
+    fn check(&self, block: BlockId, transactions: &[B256]) -> Result<(), RpcError> {
+        let same = self.list.len() == transactions.len()
+            && self.list.iter().zip(transactions).zip(0u32..).all(|((receipt, hash), index)| {
+                receipt.tx_hash == *hash
+                    && receipt.tx_index == index
+                    && receipt.block_hash == block.hash
+            });
+        if same {
+            return Ok(());
+        }
+        let text = format!(
+            "receipts of block {block}: {} for {} transactions, or of another block or order",
+            self.list.len(),
+            transactions.len()
+        );
+        Err(RpcError::new(ErrorClass::BadAnswer, &self.provider, text))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonReceipt<'a> {
+    transaction_hash: B256,
+    transaction_index: U64,
+    block_hash: B256,
+    block_number: U64,
+    #[serde(rename = "type", default)]
+    tx_type: Option<U64>,
+    #[serde(default)]
+    status: Option<U64>,
+    #[serde(default)]
+    root: Option<B256>,
+    cumulative_gas_used: U64,
+    logs_bloom: Bloom,
+    #[serde(borrow)]
+    logs: &'a RawValue,
+    #[serde(default)]
+    deposit_nonce: Option<U64>,
+    #[serde(default)]
+    deposit_receipt_version: Option<U64>,
+}

@@ -1,0 +1,164 @@
+//! The pool against scripted nodes on loopback.
+
+use super::*;
+use crate::rpc::fake::{FakeNode, Script, chain};
+
+async fn pool(scripts: Vec<Script>) -> (Arc<Pool>, Vec<FakeNode>) {
+    let mut nodes = Vec::new();
+    for script in scripts {
+        nodes.push(FakeNode::start(script).await);
+    }
+    (Pool::new(&chain(&nodes)), nodes)
+}
+
+fn answers(result: &'static str) -> Script {
+    Script::new(move |method, _| match method {
+        "eth_chainId" => Ok("\"0x1\"".into()),
+        _ => Ok(result.into()),
+    })
+}
+
+fn fails(error: &'static str) -> Script {
+    Script::new(move |method, _| match method {
+        "eth_chainId" => Ok("\"0x1\"".into()),
+        _ => Err(error.into()),
+    })
+}
+
+#[tokio::test]
+async fn the_result_comes_back_byte_for_byte() {
+    let (pool, _nodes) = pool(vec![answers("{ \"b\":1, \"a\" : [ 2.0 ] }")]).await;
+    let answer = pool.call("eth_foo", "[]").await.expect("an answer");
+    assert_eq!(answer.result, "{ \"b\":1, \"a\" : [ 2.0 ] }");
+    assert_eq!(&*answer.provider, "p0");
+}
+
+#[tokio::test]
+async fn a_dead_provider_is_not_noticed_by_the_caller() {
+    let (pool, mut nodes) = pool(vec![answers("1"), answers("1")]).await;
+    nodes[0].stop();
+    for _ in 0..50 {
+        let answer = pool.call("eth_foo", "[]").await.expect("the other one answers");
+        assert_eq!(&*answer.provider, "p1");
+    }
+    assert_eq!(pool.status()[0].breaker, "open");
+}
+
+#[tokio::test]
+async fn a_wrong_chain_names_provider_expected_and_found() {
+    let (pool, _nodes) = pool(vec![Script::new(|_, _| Ok("\"0x5\"".into()))]).await;
+    let error = pool.call("eth_foo", "[]").await.expect_err("another chain");
+    let text = error.to_string();
+    assert!(text.contains("p0: serves chain 5, configured for chain 1"), "{text}");
+    let probe = pool.probe().await;
+    assert_eq!(probe[0].chain_ok, Some(false));
+    assert!(!probe[0].reachable);
+}
+
+#[tokio::test]
+async fn a_revert_is_returned_at_once_and_harms_nobody() {
+    let error = r#"{"code":3,"message":"execution reverted","data":"0xdead"}"#;
+    let (pool, nodes) = pool(vec![fails(error), fails(error)]).await;
+    for _ in 0..20 {
+        let got = pool.call("eth_call", "[]").await.expect_err("reverts");
+        assert_eq!(got.class, ErrorClass::Execution);
+        assert_eq!(got.object.as_deref(), Some(error.as_bytes()));
+    }
+    assert!(pool.status().iter().all(|s| s.breaker == "closed" && s.failures == 0));
+    assert_eq!(nodes.iter().map(|n| n.calls("eth_call")).sum::<usize>(), 20, "no retry");
+}
+
+#[tokio::test]
+async fn an_unknown_error_is_tried_elsewhere_and_passed_on_untouched() {
+    let error = r#"{"code":-39999,"message":"odd"}"#;
+    let (pool, nodes) = pool(vec![fails(error), fails(error)]).await;
+    let got = pool.call("eth_foo", "[]").await.expect_err("both fail");
+    assert_eq!(got.object.as_deref(), Some(error.as_bytes()));
+    assert!(nodes.iter().all(|n| n.calls("eth_foo") == 1), "once each");
+}
+
+#[tokio::test]
+async fn all_open_still_asks_the_least_bad() {
+    let (pool, mut nodes) = pool(vec![answers("1")]).await;
+    pool.call("eth_foo", "[]").await.expect("alive");
+    let port = nodes[0].stop();
+    let options = CallOptions { timeout: Duration::from_millis(300), ..Default::default() };
+    while pool.status()[0].breaker != "open" {
+        let dead = pool.call_with(&Call::new("eth_foo", "[]"), &options).await;
+        assert_eq!(dead.expect_err("dead").class, ErrorClass::Unreachable);
+    }
+    let _node = FakeNode::start_on(port, answers("2")).await;
+    let answer = pool.call("eth_foo", "[]").await.expect("asked although open");
+    assert_eq!(answer.result, "2");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_low_is_not_asked() {
+    let head = |head: &'static str| {
+        Script::new(move |method, _| match method {
+            "eth_chainId" => Ok("\"0x1\"".into()),
+            "eth_blockNumber" => Ok(head.into()),
+            _ => Ok("[]".into()),
+        })
+    };
+    let (pool, nodes) = pool(vec![head("\"0x5\""), head("\"0xa\"")]).await;
+    for _ in 0..10 {
+        let call = Call::new("eth_getLogs", "[]");
+        let answer = pool.call_with(&call, &CallOptions::at_head(10)).await.expect("one has it");
+        assert_eq!(&*answer.provider, "p1");
+    }
+    assert_eq!(nodes[0].calls("eth_getLogs"), 0);
+    let call = Call::new("eth_getLogs", "[]");
+    let error = pool.call_with(&call, &CallOptions::at_head(11)).await.expect_err("nobody has it");
+    assert_eq!(error.class, ErrorClass::NotYet);
+}
+
+#[tokio::test]
+async fn a_batch_is_matched_by_id_and_missing_items_are_asked_again() {
+    let node = Script::new(|method, _| match method {
+        "eth_chainId" => Ok("\"0x1\"".into()),
+        "eth_bad" => Err(r#"{"code":3,"message":"reverted"}"#.into()),
+        other => Ok(format!("\"{other}\"")),
+    })
+    .shuffled()
+    .dropping_first_batch_item();
+    let (pool, _nodes) = pool(vec![node]).await;
+    let calls: Vec<_> = ["eth_a", "eth_bad", "eth_c"].iter().map(|m| Call::new(*m, "[]")).collect();
+    let items = pool.batch(&calls).await.expect("a batch");
+    assert_eq!(items[0].as_ref().expect("asked again").result, "\"eth_a\"");
+    assert_eq!(items[1].as_ref().expect_err("its own error").class, ErrorClass::Execution);
+    assert_eq!(items[2].as_ref().expect("fine").result, "\"eth_c\"");
+}
+
+#[tokio::test]
+async fn a_write_is_not_repeated_once_it_may_have_arrived() {
+    let error = r#"{"code":-32603,"message":"internal error"}"#;
+    let (pool, nodes) = pool(vec![fails(error), fails(error)]).await;
+    let options = CallOptions { write: true, ..Default::default() };
+    let call = Call::new("eth_sendTransaction", "[]");
+    pool.call_with(&call, &options).await.expect_err("fails");
+    assert_eq!(nodes.iter().map(|n| n.calls("eth_sendTransaction")).sum::<usize>(), 1);
+}
+
+#[tokio::test]
+async fn a_rate_limit_moves_calls_to_another_provider() {
+    let (pool, nodes) =
+        pool(vec![fails(r#"{"code":-32016,"message":"over rate limit"}"#), answers("1")]).await;
+    for _ in 0..20 {
+        pool.call("eth_foo", "[]").await.expect("the other one");
+    }
+    assert!(nodes[0].calls("eth_foo") <= 1);
+    assert!(pool.status()[0].throttled_for.is_some());
+    assert_eq!(pool.status()[0].breaker, "closed");
+}
+
+#[tokio::test]
+async fn a_drained_provider_gets_no_new_calls() {
+    let (pool, nodes) = pool(vec![answers("1"), answers("1")]).await;
+    assert!(pool.drain("p0", true));
+    assert!(!pool.drain("nobody", true));
+    for _ in 0..10 {
+        pool.call("eth_foo", "[]").await.expect("p1");
+    }
+    assert_eq!(nodes[0].calls("eth_foo"), 0);
+}

@@ -1,0 +1,189 @@
+//! JSON-RPC 2.0 towards clients: form, policy, forwarding, subscriptions. No HTTP here.
+//!
+//! A result, an error's code, message and data pass through untouched; ids are echoed byte for byte.
+
+pub mod policy;
+
+pub mod reply;
+
+pub mod request;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use self::policy::{Policy, Treatment};
+use self::reply::{Fault, Reply};
+use self::request::{Body, Request};
+use super::error::RpcError;
+use super::pool::{CallOptions, Pool};
+use super::wire::Call;
+use crate::types::chain::ChainId;
+
+/// Items of one batch that are under way at once.
+const BATCH_PARALLEL: usize = 16;
+
+/// What one client may ask for at once.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// Most requests of one batch.
+    pub batch_items_max: usize,
+    /// Deepest nesting of a request.
+    pub depth_max: usize,
+    /// Requests of one socket under way at once; more wait in the socket.
+    pub socket_requests_max: usize,
+    /// Subscriptions of one socket.
+    pub socket_subscriptions_max: usize,
+    /// Messages a socket may lag behind before it is closed with its cursor.
+    pub socket_backlog_max: usize,
+    /// Time for one request.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 5 * 1024 * 1024,
+            batch_items_max: 1_000,
+            depth_max: 64,
+            socket_requests_max: 64,
+            socket_subscriptions_max: 256,
+            socket_backlog_max: 1_024,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The door to one chain.
+#[derive(Debug)]
+pub struct Proxy {
+    pool: Arc<Pool>,
+    policy: Policy,
+    limits: Limits,
+}
+
+/// The doors, by chain id.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    by_chain: Arc<BTreeMap<ChainId, Arc<Proxy>>>,
+}
+
+impl Proxies {
+    /// One door per chain.
+    pub fn new(proxies: impl IntoIterator<Item = Proxy>) -> Self {
+        let by_chain = proxies.into_iter().map(|p| (p.pool.chain_id(), Arc::new(p))).collect();
+        Self { by_chain: Arc::new(by_chain) }
+    }
+
+    /// The door to `chain`, if it is served.
+    pub fn get(&self, chain: ChainId) -> Option<&Arc<Proxy>> {
+        self.by_chain.get(&chain)
+    }
+
+    /// The chains served, ascending.
+    pub fn chains(&self) -> impl Iterator<Item = ChainId> {
+        self.by_chain.keys().copied()
+    }
+}
+
+/// Where requests come from: decides whether subscriptions are possible.
+#[derive(Debug, Clone, Copy)]
+enum Door {
+    Http,
+}
+
+impl Proxy {
+    /// A door over `pool`.
+    pub fn new(pool: Arc<Pool>, policy: Policy, limits: Limits) -> Self {
+        Self { pool, policy, limits }
+    }
+
+    /// The limits that hold here.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Answers one body; nothing when it holds notifications only.
+    pub async fn answer(&self, body: &Bytes) -> Option<Reply> {
+        match request::parse(body, &self.limits) {
+            Body::Broken(fault) => Some(Reply::fault(b"null", &fault)),
+            Body::One(item) => self.item(item, Door::Http).await,
+            Body::Batch(items) => self.batch(items).await,
+        }
+    }
+
+    async fn batch(&self, items: Vec<Result<Request, Fault>>) -> Option<Reply> {
+        let writes = |item: &Result<Request, Fault>| {
+            item.as_ref().is_ok_and(|r| self.policy.treat(&r.method) == Treatment::Write)
+        };
+        // Transactions of one sender must arrive in the order they were written.
+        let parallel = if items.iter().any(writes) { 1 } else { BATCH_PARALLEL };
+        let replies: Vec<_> = futures_util::stream::iter(items)
+            .map(|item| self.item(item, Door::Http))
+            .buffered(parallel)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        if replies.is_empty() { None } else { Some(Reply::batch(replies)) }
+    }
+
+    async fn item(&self, item: Result<Request, Fault>, door: Door) -> Option<Reply> {
+        let request = match item {
+            Ok(request) => request,
+            Err(fault) => return Some(Reply::fault(b"null", &fault)),
+        };
+        // A notification asks for nothing, so nothing is sent to a provider for it.
+        let id = request.id.clone()?;
+        Some(match self.dispatch(request, door).await {
+            Ok(result) => Reply::result(&id, result),
+            Err(Refusal::Node(error)) => Reply::error(&id, &error),
+            Err(Refusal::Ours(fault)) => Reply::fault(&id, &fault),
+        })
+    }
+
+    async fn dispatch(&self, request: Request, door: Door) -> Result<Bytes, Refusal> {
+        match (self.policy.treat(&request.method), door) {
+            (Treatment::Denied, _) => Err(Fault::method(&request.method).into()),
+            (Treatment::ChainId, _) => Ok(format!("\"{:#x}\"", self.pool.chain_id().0).into()),
+            (Treatment::Subscribe | Treatment::Unsubscribe, Door::Http) => {
+                let message = "notifications not supported over HTTP, use a WebSocket".into();
+                Err(Fault { id: None, code: -32601, message }.into())
+            }
+            (Treatment::Forward, _) => self.forward(request, false).await,
+            (Treatment::Write, _) => self.forward(request, true).await,
+        }
+    }
+
+    async fn forward(&self, request: Request, write: bool) -> Result<Bytes, Refusal> {
+        let options = CallOptions { timeout: self.limits.timeout, write, ..Default::default() };
+        let call = Call::new(request.method, request.params);
+        Ok(self.pool.call_with(&call, &options).await?.result)
+    }
+}
+
+/// Why a request got no result.
+#[derive(Debug)]
+enum Refusal {
+    Node(RpcError),
+    Ours(Fault),
+}
+
+impl From<RpcError> for Refusal {
+    fn from(error: RpcError) -> Self {
+        Self::Node(error)
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Ours(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests;
