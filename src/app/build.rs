@@ -10,10 +10,10 @@ use crate::config::{self, BuiltInAbi, Config, Store};
 use crate::decode::event::Pack;
 use crate::decode::layout::Layouts;
 use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
+use crate::pipeline::store::ContractTag;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
 use crate::store::embedded::{self, Embedded};
-use crate::pipeline::store::ContractTag;
 use crate::store::read::Queries;
 use crate::telemetry::health::HealthBoard;
 use crate::types::chain::ChainId;
@@ -97,9 +97,7 @@ impl Decoding {
 }
 
 /// One registry per chain over one table of layouts, so that a layout has the same number everywhere.
-fn registries(
-    config: &Config,
-) -> Result<(Arc<Layouts>, BTreeMap<ChainId, Registry>)> {
+fn registries(config: &Config) -> Result<(Arc<Layouts>, BTreeMap<ChainId, Registry>)> {
     let mut layouts = Layouts::new()?;
     let mut registries = BTreeMap::new();
     for chain in &config.chains {

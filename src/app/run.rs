@@ -162,9 +162,8 @@ async fn serve(
         batch_items_max: config.max_batch_items,
         ..Limits::default()
     };
-    let proxies = parts
-        .pools()
-        .map(|pool| Proxy::new(Arc::clone(pool), Policy::default(), limits.clone()));
+    let proxies =
+        parts.pools().map(|pool| Proxy::new(Arc::clone(pool), Policy::default(), limits.clone()));
     let rpc = gateway::rpc_proxy::router(Proxies::new(proxies));
     let router = gateway::build(gateway::Parts {
         queries: Arc::clone(&parts.store) as Arc<dyn Queries>,

@@ -20,8 +20,7 @@ pub struct Fetcher {
 impl Fetcher {
     /// The range as one segment. Its first block's parent is the caller's to check.
     pub async fn history(&self, range: BlockRange) -> Result<Segment, ChainError> {
-        let (headers, logs) =
-            tokio::try_join!(self.node.headers(range), self.node.logs(range))?;
+        let (headers, logs) = tokio::try_join!(self.node.headers(range), self.node.logs(range))?;
         check_links(&headers, range, None)?;
         let (blocks, logs) = self.verifier.prove(self.node.as_ref(), &headers, logs).await?;
         Ok(Segment { phase: Phase::History, blocks, logs })

@@ -174,7 +174,8 @@ impl Follower {
                 return Err(ChainError::StartAboveHead { chain, start, head });
             }
             let finalized = self.final_number(head).await?;
-            let target = finalized.map_or(0, |number| limit.map_or(number, |limit| number.min(limit)));
+            let target =
+                finalized.map_or(0, |number| limit.map_or(number, |limit| number.min(limit)));
             if finalized.is_none() || target < next {
                 return self.finality().await;
             }
@@ -289,7 +290,10 @@ impl Follower {
     }
 
     /// The path's blocks, lowest first, a few fetched at the same time.
-    fn proven(&self, path: &[Header]) -> impl Stream<Item = Result<Segment, ChainError>> + Unpin + use<> {
+    fn proven(
+        &self,
+        path: &[Header],
+    ) -> impl Stream<Item = Result<Segment, ChainError>> + Unpin + use<> {
         let up: Vec<(Fetcher, Header)> =
             path.iter().rev().map(|header| (self.fetcher.clone(), header.clone())).collect();
         let fetch = |(fetcher, header): (Fetcher, Header)| {

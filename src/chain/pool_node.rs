@@ -204,7 +204,9 @@ impl Node for PoolNode {
                 Ok(Some(all.into_iter().map(proven).collect()))
             }
             Err(error) if says_no(error.class) => {
-                log::warn!("no provider serves receipts; blocks with our logs stay unverified: {error}");
+                log::warn!(
+                    "no provider serves receipts; blocks with our logs stay unverified: {error}"
+                );
                 self.no_receipts.store(true, Ordering::Relaxed);
                 Ok(None)
             }

@@ -50,7 +50,12 @@ impl Ranges {
     }
 
     /// A range was refused as too much; returns how many blocks to ask for instead, always fewer.
-    pub fn refused(&self, asked: BlockRange, cap: Option<u64>, suggested: Option<BlockRange>) -> u64 {
+    pub fn refused(
+        &self,
+        asked: BlockRange,
+        cap: Option<u64>,
+        suggested: Option<BlockRange>,
+    ) -> u64 {
         let mut learnt = self.learnt();
         let fewer = |blocks: &u64| *blocks > 0 && *blocks < asked.len();
         if let Some(cap) = cap.filter(fewer) {

@@ -31,7 +31,8 @@ fn encode(receipts: &Receipts, receipt: &Receipt, out: &mut Vec<u8>) {
     receipt.bloom.encode(&mut payload);
     encode_logs(receipts, receipt, &mut payload);
     if receipt.tx_type == DEPOSIT_TYPE {
-        for field in [receipt.deposit_nonce, receipt.deposit_receipt_version].into_iter().flatten() {
+        for field in [receipt.deposit_nonce, receipt.deposit_receipt_version].into_iter().flatten()
+        {
             field.encode(&mut payload);
         }
     }

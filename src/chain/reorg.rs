@@ -105,7 +105,8 @@ impl Window {
 
     /// Raises the floor: blocks below `number` can no longer be undone. The newest stays in any case.
     pub fn finalize(&mut self, number: u64) {
-        while self.blocks.len() > 1 && self.blocks.get(1).is_some_and(|next| next.number <= number) {
+        while self.blocks.len() > 1 && self.blocks.get(1).is_some_and(|next| next.number <= number)
+        {
             self.blocks.pop_front();
         }
     }

@@ -17,8 +17,8 @@ use super::update::ChainUpdate;
 use super::verify::Verifier;
 use crate::config::Verify;
 use crate::rpc::eth::LogFilter;
-use crate::types::chain::{BlockId, BlockRange, BlockRef, ChainId, Proof};
 use crate::telemetry::health::HealthBoard;
+use crate::types::chain::{BlockId, BlockRange, BlockRef, ChainId, Proof};
 use crate::types::clock::SystemClock;
 use crate::types::log::{LogBuf, LogFields};
 
@@ -79,7 +79,8 @@ impl Scripted {
                 bloom.accrue(BloomInput::Raw(OURS.as_slice()));
             }
             let receipts_root = root(&logs_of(&block));
-            let header = Header { block, bloom, receipts_root, hash_proven: true, transactions: Vec::new() };
+            let header =
+                Header { block, bloom, receipts_root, hash_proven: true, transactions: Vec::new() };
             world.blocks.insert(number, header.clone());
             world.by_hash.insert(block.hash, header);
         }
@@ -94,7 +95,11 @@ impl Scripted {
     }
 
     fn truth(&self) -> Vec<(u64, B256)> {
-        self.world().blocks.values().map(|header| (header.block.number, header.block.hash)).collect()
+        self.world()
+            .blocks
+            .values()
+            .map(|header| (header.block.number, header.block.hash))
+            .collect()
     }
 }
 
@@ -323,8 +328,10 @@ async fn a_node_that_leaves_out_a_log_is_corrected_by_the_receipts_root() {
 async fn a_restart_continues_from_the_stored_window_even_on_another_fork() {
     let node = Scripted::default();
     node.grow(0, 40, 0);
-    let stored: Vec<BlockId> =
-        node.truth()[30..].iter().map(|(number, hash)| BlockId { number: *number, hash: *hash }).collect();
+    let stored: Vec<BlockId> = node.truth()[30..]
+        .iter()
+        .map(|(number, hash)| BlockId { number: *number, hash: *hash })
+        .collect();
     node.grow(33, 20, 1);
     let (mut follower, mut updates) = follower(&node, Some((&stored, 30)));
     let mut consumer = Consumer { ..Default::default() };
@@ -339,8 +346,10 @@ async fn a_restart_continues_from_the_stored_window_even_on_another_fork() {
 async fn a_chain_that_was_reset_is_refused_with_a_remedy() {
     let node = Scripted::default();
     node.grow(0, 40, 0);
-    let stored: Vec<BlockId> =
-        node.truth()[30..].iter().map(|(number, hash)| BlockId { number: *number, hash: *hash }).collect();
+    let stored: Vec<BlockId> = node.truth()[30..]
+        .iter()
+        .map(|(number, hash)| BlockId { number: *number, hash: *hash })
+        .collect();
     let other = Scripted::default();
     other.grow(0, 1, 9);
     other.grow(0, 60, 9);

@@ -154,16 +154,19 @@ fn count_per_block(headers: &[Header], logs: &LogBuf) -> Result<Vec<usize>, Chai
         let index = headers.partition_point(|header| header.block.number < head.block_number);
         let ours = headers.get(index).filter(|header| header.block.hash == head.block_hash);
         if ours.is_none() {
-            return Err(inconsistent(headers, format!(
-                "a log names block {} ({}), which is not one of the headers",
-                head.block_number, head.block_hash
-            )));
+            return Err(inconsistent(
+                headers,
+                format!(
+                    "a log names block {} ({}), which is not one of the headers",
+                    head.block_number, head.block_hash
+                ),
+            ));
         }
         if last == Some((head.block_number, head.log_index)) {
-            return Err(inconsistent(headers, format!(
-                "log index {} of block {} comes twice",
-                head.log_index, head.block_number
-            )));
+            return Err(inconsistent(
+                headers,
+                format!("log index {} of block {} comes twice", head.log_index, head.block_number),
+            ));
         }
         last = Some((head.block_number, head.log_index));
         counts[index] += 1;

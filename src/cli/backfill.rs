@@ -43,9 +43,9 @@ async fn show(watch: Watch) {
 async fn bar(watch: Watch) {
     let total = (watch.to_block + 1).saturating_sub(watch.from_block);
     let bar = ProgressBar::new(total);
-    if let Ok(style) = ProgressStyle::with_template(
-        "{bar:30} {pos}/{len} blocks  {per_sec}  {msg}  ETA {eta}",
-    ) {
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} blocks  {per_sec}  {msg}  ETA {eta}")
+    {
         bar.set_style(style);
     }
     let started = Instant::now();

@@ -181,7 +181,8 @@ mod tests {
         let mut command = Arguments::command();
         command.build();
         command.clone().debug_assert();
-        let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        let names: Vec<_> =
+            command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
         for name in ["run", "check", "backfill", "status", "providers", "rewind", "completions"] {
             assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
         }

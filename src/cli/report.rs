@@ -27,7 +27,8 @@ pub(super) fn check(
         });
         return print::data(&value.to_string());
     }
-    let from = source.map_or_else(|| "built-in defaults".to_owned(), |path| path.display().to_string());
+    let from =
+        source.map_or_else(|| "built-in defaults".to_owned(), |path| path.display().to_string());
     print::data(&format!("# effective configuration, from {from}\n{}", config.to_toml_redacted()))?;
     for provider in &report.providers {
         print::error(&provider_text(provider));
@@ -89,7 +90,8 @@ pub(super) fn status(report: &StatusReport, json: bool) -> Result<()> {
 
 pub(super) fn rewound(chain: ChainId, block: BlockId, json: bool) -> Result<()> {
     if json {
-        let value = json!({"chain_id": chain.0, "block": block.number, "hash": block.hash.to_string()});
+        let value =
+            json!({"chain_id": chain.0, "block": block.number, "hash": block.hash.to_string()});
         return print::data(&value.to_string());
     }
     print::data(&format!("chain {chain}: the index now ends at block {block}"))

@@ -79,6 +79,19 @@ impl Registry {
         true
     }
 
+    /// Learns every child that these logs create and says how many were new: the first pass over a
+    /// block, and the way to know old children again from stored logs.
+    pub fn learn_from<'a>(&mut self, logs: impl IntoIterator<Item = LogView<'a>>) -> usize {
+        if !self.has_factories() {
+            return 0;
+        }
+        let mut found = Vec::new();
+        for log in logs {
+            self.created(log, &mut found);
+        }
+        found.into_iter().filter(|child| self.learn(*child)).count()
+    }
+
     /// Takes back every child created above `block`.
     pub fn forget_above(&mut self, block: u64) {
         let gone: Vec<Child> =

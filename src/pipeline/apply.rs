@@ -195,10 +195,10 @@ impl Work {
     }
 
     fn stopped(&self, chain: ChainId, handler: &'static str, reason: String) -> PipelineError {
-        let at = self.logs.get(self.next_log).map(|log| Position {
-            block: log.head.block_number,
-            log_index: log.head.log_index,
-        });
+        let at = self
+            .logs
+            .get(self.next_log)
+            .map(|log| Position { block: log.head.block_number, log_index: log.head.log_index });
         let at = at.unwrap_or(Position { block: 0, log_index: 0 });
         PipelineError::Handler { chain, handler, block: at.block, log_index: at.log_index, reason }
     }

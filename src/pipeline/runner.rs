@@ -98,7 +98,9 @@ impl Runner {
         while let Some(update) = updates.recv().await {
             match update {
                 ChainUpdate::Committed(segment) => self.commit(segment, None).await?,
-                ChainUpdate::Reorged { fork, segment, .. } => self.commit(segment, Some(fork)).await?,
+                ChainUpdate::Reorged { fork, segment, .. } => {
+                    self.commit(segment, Some(fork)).await?
+                }
                 ChainUpdate::Finalized(block) => self.finalize(block).await?,
                 ChainUpdate::CaughtUp => self.end_of_history().await?,
             }
@@ -107,7 +109,11 @@ impl Runner {
         self.end_of_bulk().await
     }
 
-    async fn commit(&mut self, segment: Segment, fork: Option<BlockId>) -> Result<(), PipelineError> {
+    async fn commit(
+        &mut self,
+        segment: Segment,
+        fork: Option<BlockId>,
+    ) -> Result<(), PipelineError> {
         self.check_link(&segment, fork)?;
         let phase = segment.phase;
         let Some(tip) = segment.tip() else { return Ok(()) };

@@ -30,7 +30,10 @@ fn refuses(setup: &Setup, args: &[&str], code: i32, words: &[&str]) {
 #[test]
 fn every_configuration_fault_is_told_at_once_with_code_2() {
     let Some(node) = Anvil::start(&[]) else { return };
-    let setup = Setup::new(&node, "[[contract]]\nname = \"x\"\nchain_id = 999\nabi = \"erc20\"\naddress = \"any\"\n");
+    let setup = Setup::new(
+        &node,
+        "[[contract]]\nname = \"x\"\nchain_id = 999\nabi = \"erc20\"\naddress = \"any\"\n",
+    );
     edited(&setup, "start_block = 0", "start_blok = 0");
     edited(&setup, "weight = 1", "weight = 0");
     refuses(&setup, &["check"], 2, &["start_blok", "start_block", "weight", "999"]);
@@ -39,7 +42,10 @@ fn every_configuration_fault_is_told_at_once_with_code_2() {
 #[test]
 fn an_abi_that_is_not_json_is_named_with_its_file() {
     let Some(node) = Anvil::start(&[]) else { return };
-    let setup = Setup::new(&node, "[[contract]]\nname = \"x\"\nchain_id = 31337\nabi = \"broken.json\"\naddress = \"any\"\n");
+    let setup = Setup::new(
+        &node,
+        "[[contract]]\nname = \"x\"\nchain_id = 31337\nabi = \"broken.json\"\naddress = \"any\"\n",
+    );
     let file = setup.dir().join("broken.json");
     std::fs::write(&file, "this is not json").expect("written");
     edited(&setup, "broken.json", &file.display().to_string());
@@ -70,7 +76,12 @@ fn a_start_block_above_the_head_is_told_with_both_numbers() {
     node.mine(3);
     let setup = Setup::new(&node, "");
     edited(&setup, "start_block = 0", "start_block = 1000");
-    refuses(&setup, &["backfill", "--chain", "31337", "--to", "3"], 1, &["1000", "3", "start_block"]);
+    refuses(
+        &setup,
+        &["backfill", "--chain", "31337", "--to", "3"],
+        1,
+        &["1000", "3", "start_block"],
+    );
 }
 
 #[test]
@@ -114,7 +125,8 @@ fn a_provider_that_closes_mid_answer_ends_as_a_clear_error() {
             let mut stream = stream;
             let mut request = [0; 4096];
             if stream.read(&mut request).is_ok() {
-                let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":";
+                let cut =
+                    b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":";
                 stream.write_all(cut).ok();
             }
         }
@@ -136,7 +148,8 @@ fn a_provider_that_closes_mid_answer_ends_as_a_clear_error() {
 
 #[test]
 fn usage_errors_have_code_2() {
-    for args in [&["backfil"][..], &["backfill", "--to", "x"], &["run", "--config", "missing.toml"]] {
+    for args in [&["backfil"][..], &["backfill", "--to", "x"], &["run", "--config", "missing.toml"]]
+    {
         let output = program(args).output().expect("runs");
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", complaint(&output));
     }

@@ -24,7 +24,8 @@ fn cast_reads_and_sends_through_the_proxy() {
     let hub = setup.run();
     let url = format!("http://127.0.0.1:{}/rpc/{}", hub.port, node.chain_id);
     let run = |args: &[&str]| {
-        let output = Command::new(&cast).args(args).args(["--rpc-url", &url]).output().expect("cast");
+        let output =
+            Command::new(&cast).args(args).args(["--rpc-url", &url]).output().expect("cast");
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         (output.status.success(), text, String::from_utf8_lossy(&output.stderr).into_owned())
     };
@@ -36,15 +37,16 @@ fn cast_reads_and_sends_through_the_proxy() {
     let holder = &node.accounts[3];
     let (ok, text, complaint) = run(&["call", &tokens.coin, "balanceOf(address)(uint256)", holder]);
     assert!(ok && text.starts_with("1000000"), "{text} {complaint}");
-    let (ok, _, complaint) = run(&["call", &tokens.coin, "transfer(address,uint256)", holder, "999999999999"]);
+    let (ok, _, complaint) =
+        run(&["call", &tokens.coin, "transfer(address,uint256)", holder, "999999999999"]);
     assert!(!ok && complaint.contains("revert"), "a revert stays a revert: {complaint}");
 }
 
 #[test]
 fn viem_reads_writes_and_watches_through_the_proxy() {
-    let Some(node) = Anvil::start(&["--mixed-mining", "--block-time", "1"]) else { return };
-    node.call("evm_setAutomine", json!([true]));
+    let Some(node) = Anvil::start(&[]) else { return };
     let Some(tokens) = Tokens::deploy(&node) else { return };
+    node.call("evm_setAutomine", json!([true]));
     let modules = root().join(".toolchain/node_modules");
     if !modules.join("viem").exists() {
         return skip("viem", "not installed; scripts/toolchain installs it");
@@ -82,12 +84,17 @@ async fn a_bare_websocket_subscribes_to_heads_and_logs() {
     let url = format!("ws://127.0.0.1:{}/rpc/{}", hub.port, node.chain_id);
     let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.expect("connects");
     let call = |id: u64, method: &str, params: Value| {
-        Message::text(json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string())
+        Message::text(
+            json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string(),
+        )
     };
     socket.send(call(1, "eth_subscribe", json!(["newHeads"]))).await.expect("sent");
     let heads = next(&mut socket).await;
     assert_eq!(heads["id"], 1, "{heads}");
-    socket.send(call(2, "eth_subscribe", json!(["logs", {"address": tokens.coin}]))).await.expect("sent");
+    socket
+        .send(call(2, "eth_subscribe", json!(["logs", {"address": tokens.coin}])))
+        .await
+        .expect("sent");
     let logs = next(&mut socket).await;
     assert_eq!(logs["id"], 2, "{logs}");
     assert_ne!(heads["result"], logs["result"], "ids of their own");
@@ -131,7 +138,8 @@ fn json_rpc_over_http_is_exact() {
         http::request(hub.port, "POST", &path, &[("content-type", "application/json")], body)
             .expect("an answer")
     };
-    let echoed = post(r#"{"jsonrpc":"2.0","id":18446744073709551615,"method":"eth_chainId","params":[]}"#);
+    let echoed =
+        post(r#"{"jsonrpc":"2.0","id":18446744073709551615,"method":"eth_chainId","params":[]}"#);
     assert!(echoed.body.contains("\"id\":18446744073709551615"), "{}", echoed.body);
     assert_eq!(post("{nonsense").json()["error"]["code"], -32700);
     assert_eq!(post("[]").json()["error"]["code"], -32600);
@@ -154,7 +162,8 @@ where
     S: StreamExt<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
 {
     loop {
-        let message = tokio::time::timeout(MESSAGE, socket.next()).await.expect("a message in time");
+        let message =
+            tokio::time::timeout(MESSAGE, socket.next()).await.expect("a message in time");
         match message.expect("open").expect("no error") {
             Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
             Message::Ping(_) | Message::Pong(_) => {}

@@ -3,8 +3,12 @@
 //! JSON-RPC errors of nodes travel under status 200, as clients expect; our own refusals have their
 //! status and a JSON-RPC body. No rule of JSON-RPC lives here.
 
+mod socket;
+
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +22,7 @@ use crate::types::chain::ChainId;
 
 /// The routes.
 pub fn router(proxies: Proxies) -> Router {
-    Router::new().route("/rpc/{chain_id}", post(http)).with_state(proxies)
+    Router::new().route("/rpc/{chain_id}", post(http).get(upgrade)).with_state(proxies)
 }
 
 async fn http(
@@ -39,6 +43,27 @@ async fn http(
         Some(reply) => respond(StatusCode::OK, reply),
         None => StatusCode::NO_CONTENT.into_response(),
     }
+}
+
+async fn upgrade(
+    State(proxies): State<Proxies>,
+    Path(chain): Path<String>,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let proxy = match find(&proxies, &chain) {
+        Ok(proxy) => proxy.clone(),
+        Err(refused) => return *refused,
+    };
+    let Ok(socket) = socket else {
+        let message = "POST a JSON-RPC request here, or open a WebSocket".into();
+        let fault = Fault { id: None, code: -32600, message };
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, &fault);
+    };
+    let limit = proxy.limits().body_bytes_max;
+    socket
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .on_upgrade(move |socket| socket::serve(socket, proxy))
 }
 
 /// The door of a chain, or an answer that names the chains there are.

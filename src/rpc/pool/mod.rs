@@ -43,6 +43,7 @@ const ATTEMPT_MIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Pool {
     chain: ChainId,
+    poll_interval: Duration,
     endpoints: Vec<Arc<Endpoint>>,
     tally: Tally,
 }
@@ -94,7 +95,12 @@ impl Pool {
     pub fn new(chain: &config::Chain) -> Arc<Self> {
         let endpoints =
             chain.providers.iter().map(|p| Arc::new(Endpoint::new(chain.id, p))).collect();
-        Arc::new(Self { chain: chain.id, endpoints, tally: Tally::default() })
+        Arc::new(Self {
+            chain: chain.id,
+            poll_interval: chain.poll_interval,
+            endpoints,
+            tally: Tally::default(),
+        })
     }
 
     /// Calls sent so far by method, those of batches and repeated ones included.
@@ -105,6 +111,11 @@ impl Pool {
     /// The chain that every provider must serve.
     pub fn chain_id(&self) -> ChainId {
         self.chain
+    }
+
+    /// How often heads are asked for when no push speaks.
+    pub fn poll_interval(&self) -> Duration {
+        self.poll_interval
     }
 
     /// The providers, in the order of the configuration.

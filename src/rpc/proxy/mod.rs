@@ -2,11 +2,15 @@
 //!
 //! A result, an error's code, message and data pass through untouched; ids are echoed byte for byte.
 
+mod feed;
+
 pub mod policy;
 
 pub mod reply;
 
 pub mod request;
+
+pub mod session;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use self::feed::Feed;
 use self::policy::{Policy, Treatment};
 use self::reply::{Fault, Reply};
 use self::request::{Body, Request};
@@ -65,6 +70,7 @@ pub struct Proxy {
     pool: Arc<Pool>,
     policy: Policy,
     limits: Limits,
+    feed: Feed,
 }
 
 /// The doors, by chain id.
@@ -91,16 +97,11 @@ impl Proxies {
     }
 }
 
-/// Where requests come from: decides whether subscriptions are possible.
-#[derive(Debug, Clone, Copy)]
-enum Door {
-    Http,
-}
-
 impl Proxy {
     /// A door over `pool`.
     pub fn new(pool: Arc<Pool>, policy: Policy, limits: Limits) -> Self {
-        Self { pool, policy, limits }
+        let feed = Feed::new(pool.clone(), limits.socket_backlog_max);
+        Self { pool, policy, limits, feed }
     }
 
     /// The limits that hold here.
@@ -112,7 +113,7 @@ impl Proxy {
     pub async fn answer(&self, body: &Bytes) -> Option<Reply> {
         match request::parse(body, &self.limits) {
             Body::Broken(fault) => Some(Reply::fault(b"null", &fault)),
-            Body::One(item) => self.item(item, Door::Http).await,
+            Body::One(item) => self.item(item).await,
             Body::Batch(items) => self.batch(items).await,
         }
     }
@@ -124,7 +125,7 @@ impl Proxy {
         // Transactions of one sender must arrive in the order they were written.
         let parallel = if items.iter().any(writes) { 1 } else { BATCH_PARALLEL };
         let replies: Vec<_> = futures_util::stream::iter(items)
-            .map(|item| self.item(item, Door::Http))
+            .map(|item| self.item(item))
             .buffered(parallel)
             .filter_map(std::future::ready)
             .collect()
@@ -132,30 +133,30 @@ impl Proxy {
         if replies.is_empty() { None } else { Some(Reply::batch(replies)) }
     }
 
-    async fn item(&self, item: Result<Request, Fault>, door: Door) -> Option<Reply> {
+    async fn item(&self, item: Result<Request, Fault>) -> Option<Reply> {
         let request = match item {
             Ok(request) => request,
             Err(fault) => return Some(Reply::fault(b"null", &fault)),
         };
         // A notification asks for nothing, so nothing is sent to a provider for it.
         let id = request.id.clone()?;
-        Some(match self.dispatch(request, door).await {
+        Some(match self.dispatch(request).await {
             Ok(result) => Reply::result(&id, result),
             Err(Refusal::Node(error)) => Reply::error(&id, &error),
             Err(Refusal::Ours(fault)) => Reply::fault(&id, &fault),
         })
     }
 
-    async fn dispatch(&self, request: Request, door: Door) -> Result<Bytes, Refusal> {
-        match (self.policy.treat(&request.method), door) {
-            (Treatment::Denied, _) => Err(Fault::method(&request.method).into()),
-            (Treatment::ChainId, _) => Ok(format!("\"{:#x}\"", self.pool.chain_id().0).into()),
-            (Treatment::Subscribe | Treatment::Unsubscribe, Door::Http) => {
+    async fn dispatch(&self, request: Request) -> Result<Bytes, Refusal> {
+        match self.policy.treat(&request.method) {
+            Treatment::Denied => Err(Fault::method(&request.method).into()),
+            Treatment::ChainId => Ok(format!("\"{:#x}\"", self.pool.chain_id().0).into()),
+            Treatment::Subscribe | Treatment::Unsubscribe => {
                 let message = "notifications not supported over HTTP, use a WebSocket".into();
                 Err(Fault { id: None, code: -32601, message }.into())
             }
-            (Treatment::Forward, _) => self.forward(request, false).await,
-            (Treatment::Write, _) => self.forward(request, true).await,
+            Treatment::Forward => self.forward(request, false).await,
+            Treatment::Write => self.forward(request, true).await,
         }
     }
 

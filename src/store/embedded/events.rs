@@ -65,7 +65,10 @@ impl Bounds {
         for part in text.split('.') {
             let row = i64::from_str_radix(part, 16)
                 .ok()
-                .filter(|row| chains.iter().any(|chain| chain.ordinal == rows::unpack(*row).chain))
+                .filter(|row| {
+                    *row >= 0
+                        && chains.iter().any(|chain| chain.ordinal == rows::unpack(*row).chain)
+                })
                 .ok_or_else(|| QueryError::BadCursor(text.to_owned()))?;
             bounds.passed(row);
         }

@@ -332,3 +332,6 @@ impl Queries for Embedded {
         Ok(self.writer()?.ask(command).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

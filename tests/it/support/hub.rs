@@ -141,13 +141,14 @@ impl Hub {
 
     /// Waits until the chain is indexed up to this very block.
     pub(crate) fn wait_for_block(&self, node: &Anvil, number: u64) {
-        let block = node.call("eth_getBlockByNumber", serde_json::json!([format!("{number:#x}"), false]));
+        let block =
+            node.call("eth_getBlockByNumber", serde_json::json!([format!("{number:#x}"), false]));
         let hash = block["hash"].as_str().expect("a block").to_owned();
         let path = format!("/api/v1/chains/{}", node.chain_id);
         let deadline = Instant::now() + START;
         loop {
             let chain = self.json(&path);
-            if chain["indexed"]["hash"] == hash.as_str() {
+            if chain["indexed_hash"] == hash.as_str() {
                 return;
             }
             assert!(Instant::now() < deadline, "not at block {number} {hash}: {chain}");

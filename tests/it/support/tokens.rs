@@ -37,7 +37,11 @@ impl Tokens {
     /// Deploys the set and gives every account something to move. `None`: a counted skip.
     pub(crate) fn deploy(node: &Anvil) -> Option<Self> {
         let owner = node.accounts[0].clone();
-        let coin = deploy(node, "DemoCoin", &("Demo Dollar".to_owned(), "DUSD".to_owned()).abi_encode_params())?;
+        let coin = deploy(
+            node,
+            "DemoCoin",
+            &("Demo Dollar".to_owned(), "DUSD".to_owned()).abi_encode_params(),
+        )?;
         let registry = deploy(node, "DemoRegistry", &[])?;
         let compliance = deploy(node, "DemoCompliance", &[])?;
         let arguments = (
@@ -90,7 +94,9 @@ impl Tokens {
             0 => (owner, &self.coin, mintCall { to, value }.abi_encode()),
             1 => (owner, &self.security, mintCall { to, value }.abi_encode()),
             2 => (owner, &self.security, burnCall { from: to, value }.abi_encode()),
-            3 => (owner, &self.security, freezePartialTokensCall { wallet: to, value }.abi_encode()),
+            3 => {
+                (owner, &self.security, freezePartialTokensCall { wallet: to, value }.abi_encode())
+            }
             4 => {
                 let frozen = dice.below(4) == 0;
                 (owner, &self.security, setAddressFrozenCall { wallet: to, frozen }.abi_encode())

@@ -1,0 +1,156 @@
+//! The contract tests against this back end, and what only it promises.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::{Embedded, FILE_NAME, open, open_read_only, schema};
+use crate::pipeline::error::StoreError;
+use crate::pipeline::store::{CommitMode, Store};
+use crate::store::contract_tests::world::{CHAIN, Reader, World, contracts};
+use crate::store::contract_tests::{Backend, contract_tests};
+use crate::store::read::{EventQuery, Queries};
+
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn try_open(&self) -> Result<Embedded, StoreError> {
+        open(self.path(), &contracts(), Reader::shared(0))
+    }
+}
+
+impl Backend for Files {
+    type Store = Embedded;
+
+    async fn open(&self, shift: u32) -> Embedded {
+        open(self.path(), &contracts(), Reader::shared(shift)).expect("opens")
+    }
+}
+
+contract_tests!(Files::new());
+
+#[test]
+fn a_second_writer_is_told_who_holds_the_store() {
+    let files = Files::new();
+    let held = files.try_open().expect("opens");
+    let refused = files.try_open().expect_err("the store is held").to_string();
+    assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+    assert!(refused.contains(&files.path().display().to_string()), "{refused}");
+    drop(held);
+    files.try_open().expect("the lock went with its holder");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named_with_a_remedy() {
+    let files = Files::new();
+    let inside_a_file = files.path().join("file");
+    std::fs::write(&inside_a_file, "x").expect("writes");
+    let refused = open(&inside_a_file.join("data"), &contracts(), Reader::shared(0));
+    let text = refused.expect_err("a file is no directory").to_string();
+    assert!(text.contains("data") && text.contains("[store] path"), "{text}");
+}
+
+#[test]
+fn a_damaged_a_foreign_and_a_newer_file_are_refused() {
+    let files = Files::new();
+    drop(files.try_open().expect("opens"));
+    let path = files.path().join(FILE_NAME);
+    let newer = rusqlite::Connection::open(&path).expect("opens");
+    newer.pragma_update(None, "user_version", 99).expect("sets");
+    drop(newer);
+    let text = files.try_open().expect_err("newer").to_string();
+    assert!(text.contains("version 99") && text.contains("upgrade"), "{text}");
+
+    std::fs::write(&path, vec![7u8; 8192]).expect("writes");
+    let text = files.try_open().expect_err("not a database").to_string();
+    assert!(text.contains(FILE_NAME), "{text}");
+
+    std::fs::remove_file(&path).expect("removes");
+    let foreign = rusqlite::Connection::open(&path).expect("opens");
+    foreign.execute_batch("CREATE TABLE notes(text)").expect("creates");
+    drop(foreign);
+    let text = files.try_open().expect_err("foreign").to_string();
+    assert!(text.contains("another program"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indexes_left_out_by_a_killed_load_come_back_with_the_first_live_block() {
+    let files = Files::new();
+    let mut world = World::new(CHAIN);
+    let store = files.try_open().expect("opens");
+    store.open_chain(CHAIN, "test").await.expect("opens");
+    world.mode = CommitMode::Bulk;
+    let blocks = world.random_blocks(&mut 1, 20);
+    store.commit(world.extend(blocks)).await.expect("commits");
+    drop(store);
+    let path = files.path().join(FILE_NAME);
+    let present = || {
+        let file = rusqlite::Connection::open(&path).expect("opens");
+        schema::indexes_present(&file).expect("reads")
+    };
+    assert!(!present(), "the load was never ended");
+    let store = files.try_open().expect("opens");
+    store.open_chain(CHAIN, "test").await.expect("opens");
+    world.mode = CommitMode::Live;
+    let blocks = world.random_blocks(&mut 2, 1);
+    store.commit(world.extend(blocks)).await.expect("commits");
+    drop(store);
+    assert!(present());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_beside_the_writer_sees_commits_and_cannot_write() {
+    let files = Files::new();
+    assert!(open_read_only(files.path(), &contracts(), Reader::shared(0)).is_err());
+    let store = files.try_open().expect("opens");
+    store.open_chain(CHAIN, "test").await.expect("opens");
+    let reader = open_read_only(files.path(), &contracts(), Reader::shared(3)).expect("opens");
+    let mut world = World::new(CHAIN);
+    let blocks = world.random_blocks(&mut 1, 20);
+    let logs: usize = blocks.iter().map(Vec::len).sum();
+    store.commit(world.extend(blocks)).await.expect("commits");
+    let query = EventQuery { limit: 500, ..EventQuery::default() };
+    let page = reader.events(query).await.expect("events");
+    assert_eq!(page.items.len(), logs);
+    assert!(page.items.iter().any(|event| event.args.len() > 1), "its layouts were matched");
+    assert!(reader.commit(world.extend(vec![vec![]])).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_tool_can_read_the_views() {
+    let files = Files::new();
+    let store = files.try_open().expect("opens");
+    store.open_chain(CHAIN, "test").await.expect("opens");
+    let mut world = World::new(CHAIN);
+    let blocks = world.random_blocks(&mut 1, 30);
+    store.commit(world.extend(blocks)).await.expect("commits");
+    let file = rusqlite::Connection::open(files.path().join(FILE_NAME)).expect("opens");
+    let count = |view: &str| -> i64 {
+        file.query_row(&format!("SELECT count(*) FROM {view}"), [], |row| row.get(0))
+            .expect("counts")
+    };
+    let logs: usize = world.blocks.iter().map(|block| block.logs.len()).sum();
+    assert_eq!(count("v_event"), logs as i64);
+    assert_eq!(count("v_block"), 30);
+    assert!(count("v_holder") > 0 && count("v_token") > 0);
+    let (hash, number): (String, i64) = file
+        .query_row("SELECT hash, number FROM v_block ORDER BY number DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .expect("reads");
+    let head = world.head().expect("blocks");
+    assert_eq!((hash, number), (head.hash.to_string(), 30));
+    let tx: String = file
+        .query_row("SELECT tx_hash FROM v_event ORDER BY row LIMIT 1", [], |row| row.get(0))
+        .expect("reads");
+    let first = world.blocks.iter().flat_map(|block| &block.logs).next().expect("a log");
+    assert_eq!(tx, first.tx.to_string());
+}
