@@ -33,6 +33,20 @@ fn links_between_documents_lead_to_files() {
 }
 
 #[test]
+fn files_named_in_the_architecture_exist() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut named = 0;
+    for word in text.split('`').filter(|word| word.contains('/') && !word.contains(' ')) {
+        if word.ends_with(".rs") || word.ends_with('/') {
+            let there = root().join("src").join(word).exists() || root().join(word).exists();
+            assert!(there, "ARCHITECTURE.md names {word}, which does not exist");
+            named += 1;
+        }
+    }
+    assert!(named > 15, "only {named} files named");
+}
+
+#[test]
 fn both_readmes_have_the_same_sections_tables_and_commands() {
     let shape = |name: &str| {
         let text = std::fs::read_to_string(root().join(name)).unwrap();
