@@ -14,6 +14,8 @@ pub mod status;
 
 mod enrich;
 
+mod gauges;
+
 mod live;
 
 mod chain_task;
