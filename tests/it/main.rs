@@ -12,4 +12,5 @@ mod e2e_bad_input;
 mod e2e_crash;
 mod e2e_live;
 mod e2e_rpc_clients;
+mod real_blocks;
 mod services;
