@@ -10,8 +10,8 @@ use alloy_primitives::{Address, B256, Bloom, U256, keccak256};
 use super::events::{Data, Kind, LogSpec, WIDE_BITS, Word};
 use super::rng::Rng;
 
-/// Numbers that may stand in a topic: booleans and ISO country codes.
-const NUMBER_MAX: u16 = 1_000;
+/// Numbers that may stand in a topic: `true` and ISO country codes.
+const NUMBERS: [u16; 7] = [1, 40, 250, 276, 442, 756, 840];
 /// Every tenth token counts in units of 2^100, so that amounts pass 128 bits.
 const WIDE_EVERY: u32 = 10;
 
@@ -35,22 +35,28 @@ impl Bits {
 #[derive(Debug)]
 struct Party {
     address: Address,
-    hex: [u8; 40],
+    /// `,"0x` and 64 digits and `"`: the address as a topic in a list.
+    topic_json: [u8; TOPIC_JSON],
     as_address: Bits,
     as_topic: Bits,
 }
 
+/// Bytes of one topic in JSON, with the comma before it.
+const TOPIC_JSON: usize = 69;
+
 impl Party {
     fn new(address: Address) -> Self {
-        let mut hex = [0u8; 40];
-        for (pair, byte) in hex.chunks_exact_mut(2).zip(address.iter()) {
-            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut topic_json = [b'0'; TOPIC_JSON];
+        topic_json[..4].copy_from_slice(b",\"0x");
+        topic_json[TOPIC_JSON - 1] = b'"';
+        for (pair, byte) in topic_json[28..68].chunks_exact_mut(2).zip(address.iter()) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 15)];
         }
         Self {
             address,
-            hex,
+            topic_json,
             as_address: Bits::of(address.as_slice()),
             as_topic: Bits::of(address.into_word().as_slice()),
         }
@@ -66,7 +72,7 @@ pub(super) struct Book {
     contracts: u32,
     holders: u32,
     topic0: Vec<(B256, String, Bits)>,
-    numbers: Vec<Bits>,
+    numbers: [Bits; NUMBERS.len()],
 }
 
 impl Book {
@@ -90,8 +96,7 @@ impl Book {
                 (hash, format!("\"{hash:?}\""), Bits::of(hash.as_slice()))
             })
             .collect();
-        let numbers =
-            (0..NUMBER_MAX).map(|value| Bits::of(&U256::from(value).to_be_bytes::<32>())).collect();
+        let numbers = NUMBERS.map(|value| Bits::of(&U256::from(value).to_be_bytes::<32>()));
         Self { parties, by_address, contracts, holders, topic0, numbers }
     }
 
@@ -152,12 +157,21 @@ impl Book {
     }
 
     pub(super) fn address(&self, place: u32) -> Address {
-        self.parties.get(place as usize).map_or(Address::ZERO, |party| party.address)
+        self.party(place).address
+    }
+
+    fn party(&self, place: u32) -> &Party {
+        &self.parties[place as usize]
     }
 
     /// The 40 hex digits of an address.
     pub(super) fn hex(&self, place: u32) -> &[u8] {
-        self.parties.get(place as usize).map_or(&[b'0'; 40], |party| &party.hex)
+        &self.party(place).topic_json[28..68]
+    }
+
+    /// `,"0x…"`: the account as a topic in a list.
+    pub(super) fn topic_json(&self, place: u32) -> &[u8] {
+        &self.party(place).topic_json
     }
 
     pub(super) fn topic0(&self, kind: Kind) -> &B256 {
@@ -187,16 +201,22 @@ impl Book {
         self.find(&Address::from_slice(&topic[12..])).map(Word::Party)
     }
 
+    /// The country codes that registries name.
+    pub(super) fn countries() -> &'static [u16] {
+        &NUMBERS[1..]
+    }
+
     /// Adds a log's bits to a bloom.
     pub(super) fn accrue(&self, log: &LogSpec, bloom: &mut Bloom) {
-        if let Some(party) = self.parties.get(log.emitter as usize) {
-            party.as_address.set(bloom);
-        }
+        self.party(log.emitter).as_address.set(bloom);
         self.topic0[log.kind as usize].2.set(bloom);
         for word in log.indexed() {
             let bits = match *word {
-                Word::Party(place) => self.parties.get(place as usize).map(|party| party.as_topic),
-                Word::Number(value) => self.numbers.get(usize::from(value)).copied(),
+                Word::Party(place) => Some(self.party(place).as_topic),
+                Word::Number(value) => {
+                    let at = NUMBERS.iter().position(|known| *known == value);
+                    at.map(|at| self.numbers[at])
+                }
             };
             if let Some(bits) = bits {
                 bits.set(bloom);

@@ -173,3 +173,6 @@ async fn mine_live(world: Arc<World>, block_time: Duration, stop: CancellationTo
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

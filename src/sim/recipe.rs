@@ -310,8 +310,8 @@ impl Recipe {
                 LogSpec::new(registry, Kind::IdentityRemoved, &words, Data::Empty)
             }
             _ => {
-                const COUNTRIES: [u16; 6] = [40, 250, 276, 442, 756, 840];
-                let country = COUNTRIES[rng.index(6) as usize];
+                let countries = Book::countries();
+                let country = countries[rng.below(countries.len() as u64) as usize];
                 let words = [wallet, Word::number(country)];
                 LogSpec::new(registry, Kind::CountryUpdated, &words, Data::Empty)
             }

@@ -12,9 +12,6 @@ use super::recipe::{Recipe, Tx};
 use super::seal::{self, Body, SentTx};
 use super::view::Block;
 
-const TOPIC_ZEROS: &[u8] = b"0x000000000000000000000000";
-const HALF_WORD_ZEROS: &[u8] = b"00000000000000000000000000000000";
-
 pub(super) fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
     let at = out.len();
     out.resize(at + 2 * bytes.len(), b'0');
@@ -104,43 +101,30 @@ impl LogText {
         out.extend_from_slice(b"\",\"topics\":[");
         out.extend_from_slice(book.topic0_json(log.kind));
         for word in log.indexed() {
-            out.extend_from_slice(b",\"");
-            write_word(book, *word, out);
-            out.push(b'"');
+            match *word {
+                Word::Party(place) => out.extend_from_slice(book.topic_json(place)),
+                Word::Number(_) => {
+                    out.push(b',');
+                    write_bytes(book.word(*word).as_slice(), out);
+                }
+            }
         }
-        out.extend_from_slice(b"],\"data\":\"");
         match log.data {
-            Data::Empty => out.extend_from_slice(b"0x"),
             Data::Amount { value, wide: false } => {
-                out.extend_from_slice(b"0x");
-                out.extend_from_slice(HALF_WORD_ZEROS);
+                // The upper half of the word is zero.
+                out.extend_from_slice(b"],\"data\":\"0x00000000000000000000000000000000");
                 write_hex(&value.to_be_bytes(), out);
             }
-            Data::Word(word) => write_word(book, word, out),
-            Data::Amount { .. } | Data::TokenInfo { .. } => {
-                let mut data = Vec::new();
-                book.write_data(log.data, &mut data);
-                out.extend_from_slice(b"0x");
-                write_hex(&data, out);
+            data => {
+                let mut bytes = Vec::with_capacity(32);
+                book.write_data(data, &mut bytes);
+                out.extend_from_slice(b"],\"data\":\"0x");
+                write_hex(&bytes, out);
             }
         }
         out.extend_from_slice(&self.tx);
         write_digits(log_index, out);
         out.extend_from_slice(self.after_log_index);
-    }
-}
-
-/// `0x` and 64 digits, without quotes.
-fn write_word(book: &Book, word: Word, out: &mut Vec<u8>) {
-    match word {
-        Word::Party(place) => {
-            out.extend_from_slice(TOPIC_ZEROS);
-            out.extend_from_slice(book.hex(place));
-        }
-        Word::Number(_) => {
-            out.extend_from_slice(b"0x");
-            write_hex(book.word(word).as_slice(), out);
-        }
     }
 }
 

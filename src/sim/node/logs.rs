@@ -13,8 +13,9 @@ use crate::sim::render::LogText;
 use crate::sim::rng::Rng;
 use crate::sim::view::{Block, View};
 
-/// Answers leave in pieces of this size.
-const PIECE_BYTES: usize = 256 * 1024;
+/// Answers leave in pieces of about this size: large enough for few wake-ups, small enough to stay
+/// in a core's cache.
+pub(super) const PIECE_BYTES: usize = 128 * 1024;
 /// Expected logs from which on an answer is made off the runtime and streamed.
 const LARGE_LOGS: u64 = 2_000;
 /// The fault strikes among the first so many logs of an answer.
@@ -223,18 +224,22 @@ impl LogJob {
         self.provider.settings.caps.results_max.is_some()
     }
 
-    /// Makes the answer, an array; `piece` takes it in parts and says whether to go on.
-    pub(super) fn run(mut self, mut piece: impl FnMut(Vec<u8>) -> bool) -> Result<(), Refusal> {
+    /// Makes the answer, an array, at the end of `out`. Whenever a piece is full, `piece` may empty
+    /// it and says whether to go on.
+    pub(super) fn run(
+        mut self,
+        out: &mut Vec<u8>,
+        mut piece: impl FnMut(&mut Vec<u8>) -> bool,
+    ) -> Result<(), Refusal> {
         let provider = Arc::clone(&self.provider);
-        let mut out = Vec::with_capacity(if self.is_large() { PIECE_BYTES * 2 } else { 4_096 });
         out.push(b'[');
         if let Some(block) = self.one.take() {
-            self.scan.block(&provider, &block, &mut out);
+            self.scan.block(&provider, &block, out);
         }
         let caps = provider.settings.caps;
         for number in self.from..=self.to {
             if let Some(block) = self.view.block(&provider.world.recipe, number) {
-                self.scan.block(&provider, &block, &mut out);
+                self.scan.block(&provider, &block, out);
             }
             if let Some(cap) = caps.results_max
                 && self.scan.matched > cap
@@ -242,15 +247,11 @@ impl LogJob {
                 let good_to = number.saturating_sub(1).max(self.from);
                 return Err(caps.vendor.results_refusal(self.from, good_to, cap));
             }
-            if out.len() >= PIECE_BYTES {
-                let next = Vec::with_capacity(PIECE_BYTES * 2);
-                if !piece(std::mem::replace(&mut out, next)) {
-                    return Ok(());
-                }
+            if out.len() >= PIECE_BYTES && !piece(out) {
+                return Ok(());
             }
         }
         out.push(b']');
-        piece(out);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0: envelopes, ids, batches – and what faults do to them.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -9,9 +9,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use super::Provider;
-use super::logs::{LogJob, server_error};
+use super::logs::{LogJob, PIECE_BYTES, server_error};
 use super::methods::{self, Answer};
+use super::{Provider, lock};
 use crate::sim::faults::{Dice, Fault, Refusal};
 
 /// Items of one batch, where the provider's caps say nothing else; geth's own limit.
@@ -130,35 +130,57 @@ async fn whole(answer: Answer) -> Result<Vec<u8>, Refusal> {
 }
 
 fn buffered(job: LogJob) -> Result<Vec<u8>, Refusal> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(4_096);
     let mut fits = true;
-    job.run(|piece| {
-        fits = out.len() + piece.len() <= BUFFERED_BYTES_MAX;
-        if out.is_empty() {
-            out = piece;
-        } else if fits {
-            out.extend_from_slice(&piece);
-        }
+    job.run(&mut out, |out| {
+        fits = out.len() <= BUFFERED_BYTES_MAX;
         fits
     })?;
     if fits { Ok(out) } else { Err(code(-32003, "response too large")) }
+}
+
+/// Buffers of one streamed answer, used in turn: fresh memory for each piece costs more than
+/// filling it.
+#[derive(Debug, Default)]
+struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+/// A full buffer on its way to the client.
+struct Piece {
+    buffer: Vec<u8>,
+    home: Arc<Buffers>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        lock(&self.home.0).push(buffer);
+    }
 }
 
 /// Runs the job on its own thread; back-pressure by the channel.
 fn stream(job: Box<LogJob>, opening: Vec<u8>) -> mpsc::Receiver<Bytes> {
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
     tokio::task::spawn_blocking(move || {
-        let mut opening = Some(opening);
+        let home = Arc::new(Buffers::default());
+        let mut out = opening;
+        let send = |out: &mut Vec<u8>| {
+            let next = lock(&home.0).pop();
+            let next = next.unwrap_or_else(|| Vec::with_capacity(PIECE_BYTES * 2));
+            let piece = Piece { buffer: std::mem::replace(out, next), home: Arc::clone(&home) };
+            sender.blocking_send(Bytes::from_owner(piece)).is_ok()
+        };
         // Uncapped, so it cannot be refused.
-        let _ran = job.run(|mut piece| {
-            if let Some(mut first) = opening.take() {
-                first.append(&mut piece);
-                piece = first;
-            }
-            sender.blocking_send(piece.into()).is_ok()
-        });
+        let _ran = job.run(&mut out, send);
+        out.push(b'}');
         // A client that left needs no closing brace.
-        let _sent = sender.blocking_send(Bytes::from_static(b"}"));
+        let _sent = sender.blocking_send(out.into());
     });
     receiver
 }
