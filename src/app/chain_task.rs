@@ -10,6 +10,7 @@ use crate::chain::fetch::Fetcher;
 use crate::chain::follow::{Doorbell, Follower, Settings, Stored};
 use crate::chain::node::Node;
 use crate::chain::pool_node::PoolNode;
+use crate::chain::profile::bloom_rule;
 use crate::chain::queue;
 use crate::chain::verify::Verifier;
 use crate::config;
@@ -44,7 +45,7 @@ impl ChainTask {
         let (sender, updates) = queue::bounded(QUEUE_BYTES);
         let fetcher = Fetcher {
             node: node(&pool, &filters, chain),
-            verifier: Verifier::new(chain.verify, filters.clone()),
+            verifier: Verifier::new(chain.verify, bloom_rule(chain.id), filters.clone()),
         };
         let progress = Arc::new(Progress::default());
         let runner = Runner::new(

@@ -67,7 +67,10 @@ impl Recording {
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
                 text.len()
             );
-            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes())).ok()?;
+            stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(text.as_bytes()))
+                .ok()?;
         }
     }
 
@@ -109,7 +112,9 @@ impl Recording {
         let lower = |value: &Value| value.as_str().unwrap_or_default().to_lowercase();
         let one_of = |wanted: &Value, found: &Value| match wanted {
             Value::Null => true,
-            Value::Array(list) => list.is_empty() || list.iter().any(|item| lower(item) == lower(found)),
+            Value::Array(list) => {
+                list.is_empty() || list.iter().any(|item| lower(item) == lower(found))
+            }
             single => lower(single) == lower(found),
         };
         let receipts = self.receipts.as_array().cloned().unwrap_or_default();
@@ -120,7 +125,8 @@ impl Recording {
             .filter(|log| {
                 let wanted = filter["topics"].as_array().cloned().unwrap_or_default();
                 wanted.iter().enumerate().all(|(at, topic)| {
-                    topic.is_null() || (!log["topics"][at].is_null() && one_of(topic, &log["topics"][at]))
+                    topic.is_null()
+                        || (!log["topics"][at].is_null() && one_of(topic, &log["topics"][at]))
                 })
             })
             .collect()
