@@ -37,10 +37,13 @@ impl ChainTask {
     /// Reads where the store stands and builds both ends.
     pub(super) async fn open(parts: &Parts, chain: &config::Chain) -> Result<Self> {
         let pool = parts.pool(chain.id).context("a pool per configured chain")?;
-        let (registry, tags) =
+        let (mut registry, tags) =
             parts.take_registry(chain.id).context("a registry per configured chain")?;
         let store: Arc<dyn Store> = Arc::clone(&parts.store) as Arc<dyn Store>;
         let state = store.open_chain(chain.id, &chain.name).await?;
+        for factory in registry.factories().collect::<Vec<_>>() {
+            registry.learn_from(store.logs_by(chain.id, factory).await?.iter());
+        }
         let filters = build::filters(&registry);
         let (sender, updates) = queue::bounded(QUEUE_BYTES);
         let fetcher = Fetcher {

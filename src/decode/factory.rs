@@ -43,6 +43,11 @@ impl Registry {
         !self.creations.is_empty()
     }
 
+    /// The factories' own addresses, whose logs name the children.
+    pub fn factories(&self) -> impl Iterator<Item = Address> {
+        self.creations.keys().copied()
+    }
+
     /// The children that this log creates. The first pass over a block's logs, before
     /// [`Self::recognise`].
     pub fn created(&self, log: LogView<'_>, out: &mut Vec<Child>) {

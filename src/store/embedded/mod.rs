@@ -15,6 +15,7 @@ mod history;
 mod holders;
 mod intern;
 mod lock;
+mod raw_logs;
 mod readers;
 mod records;
 mod rewind;
@@ -46,6 +47,7 @@ use crate::types::asset::{Doc, DocKey, TokenMetadata};
 use crate::types::chain::{BlockId, ChainId};
 use crate::types::event::ArgReader;
 use crate::types::feed::{FeedCursor, FeedItem};
+use crate::types::log::LogBuf;
 
 /// The database's name in the configured directory.
 pub const FILE_NAME: &str = "rwahub.sqlite";
@@ -191,6 +193,13 @@ impl Store for Embedded {
                 Some(row) => undo::above(connection, row.ordinal, block),
                 None => Ok(Vec::new()),
             })
+            .await
+    }
+
+    async fn logs_by(&self, chain: ChainId, address: Address) -> Result<LogBuf, StoreError> {
+        let dictionary = Arc::clone(&self.dictionary);
+        self.readers
+            .run(move |connection| raw_logs::of(connection, &dictionary, chain, address))
             .await
     }
 
