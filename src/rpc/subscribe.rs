@@ -189,6 +189,7 @@ async fn listen(endpoint: Arc<Endpoint>, desk: Arc<Desk>, topic: Topic) {
 async fn heads(endpoint: &Arc<Endpoint>, desk: &Desk) -> Result<(), RpcError> {
     let socket = endpoint.open_socket().await?;
     let mut stream = socket.subscribe(&b"[\"newHeads\"]"[..]).await?;
+    let _open = endpoint.health.head_stream();
     let patience = desk.poll_interval.saturating_mul(SILENT_POLLS);
     let mut last = 0u64;
     loop {

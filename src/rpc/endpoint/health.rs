@@ -35,6 +35,8 @@ pub struct Health {
     calls: AtomicU64,
     failures: AtomicU64,
     head: AtomicU64,
+    /// Streams of heads that are open.
+    head_streams: AtomicU32,
     /// An operator took the provider out; calls under way end by themselves.
     drained: AtomicBool,
     notes: Mutex<Notes>,
@@ -98,6 +100,17 @@ impl Health {
     /// The provider does not have a block that its head seemed to cover.
     pub fn note_lacks(&self, block: u64) {
         self.head.fetch_min(block.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// True while a stream of heads is open.
+    pub fn pushes_heads(&self) -> bool {
+        self.head_streams.load(Ordering::Acquire) > 0
+    }
+
+    /// Counts a stream of heads as open until dropped.
+    pub fn head_stream(&self) -> HeadStreamOpen<'_> {
+        self.head_streams.fetch_add(1, Ordering::AcqRel);
+        HeadStreamOpen(self)
     }
 
     /// True while an operator keeps the provider out.
@@ -195,6 +208,16 @@ impl InFlight<'_> {
                 }
             }
         }
+    }
+}
+
+/// An open stream of heads.
+#[derive(Debug)]
+pub struct HeadStreamOpen<'a>(&'a Health);
+
+impl Drop for HeadStreamOpen<'_> {
+    fn drop(&mut self) {
+        self.0.head_streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -176,6 +176,30 @@ impl Pool {
         }
     }
 
+    /// The highest head that any provider is known to have.
+    pub fn highest_head(&self) -> u64 {
+        self.endpoints.iter().map(|e| e.health.head()).max().unwrap_or(0)
+    }
+
+    /// True while some provider's stream of heads is open.
+    pub fn pushes_heads(&self) -> bool {
+        self.endpoints.iter().any(|e| e.health.pushes_heads())
+    }
+
+    /// Up to `count` providers, best first, for a call that goes to several.
+    pub fn best(&self, count: usize) -> Vec<Arc<str>> {
+        let mut usable: Vec<_> = self
+            .endpoints
+            .iter()
+            .filter(|e| !e.health.is_drained() && e.serves_our_chain())
+            .collect();
+        usable.sort_by_cached_key(|e| {
+            let open = e.health.breaker.gate() != super::endpoint::breaker::Gate::Closed;
+            (open, e.health.throttled_for(), (e.health.cost() / f64::from(e.weight)).to_bits())
+        });
+        usable.into_iter().take(count).map(|e| e.name.clone()).collect()
+    }
+
     /// Keeps new calls from a provider, or lets them through again. False if there is none of the name.
     pub fn drain(&self, provider: &str, drained: bool) -> bool {
         let endpoint = self.endpoint(provider);

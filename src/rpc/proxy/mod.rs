@@ -2,7 +2,15 @@
 //!
 //! A result, an error's code, message and data pass through untouched; ids are echoed byte for byte.
 
+mod cache;
+
 mod feed;
+
+mod filters;
+
+mod get_logs;
+
+mod method;
 
 pub mod policy;
 
@@ -10,7 +18,13 @@ pub mod reply;
 
 pub mod request;
 
+mod send;
+
+mod serve;
+
 pub mod session;
+
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,11 +33,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use self::cache::Answers;
 use self::feed::Feed;
+use self::filters::{FilterCall, Filters};
 use self::policy::{Policy, Treatment};
 use self::reply::{Fault, Reply};
 use self::request::{Body, Request};
-use super::error::RpcError;
+use self::view::{Tip, View};
+use super::error::{ErrorClass, RpcError};
 use super::pool::{CallOptions, Pool};
 use super::wire::Call;
 use crate::types::chain::ChainId;
@@ -46,6 +63,8 @@ pub struct Limits {
     pub socket_subscriptions_max: usize,
     /// Messages a socket may lag behind before it is closed with its cursor.
     pub socket_backlog_max: usize,
+    /// Memory for answers that stay true, in bytes.
+    pub cache_bytes_max: u64,
     /// Time for one request.
     pub timeout: Duration,
 }
@@ -59,6 +78,7 @@ impl Default for Limits {
             socket_requests_max: 64,
             socket_subscriptions_max: 256,
             socket_backlog_max: 1_024,
+            cache_bytes_max: 64 * 1024 * 1024,
             timeout: Duration::from_secs(30),
         }
     }
@@ -70,7 +90,10 @@ pub struct Proxy {
     pool: Arc<Pool>,
     policy: Policy,
     limits: Limits,
-    feed: Feed,
+    feed: Arc<Feed>,
+    view: View,
+    answers: Arc<Answers>,
+    filters: Filters,
 }
 
 /// The doors, by chain id.
@@ -100,8 +123,10 @@ impl Proxies {
 impl Proxy {
     /// A door over `pool`.
     pub fn new(pool: Arc<Pool>, policy: Policy, limits: Limits) -> Self {
-        let feed = Feed::new(pool.clone(), limits.socket_backlog_max);
-        Self { pool, policy, limits, feed }
+        let feed = Arc::new(Feed::new(pool.clone(), limits.socket_backlog_max));
+        let answers = Arc::new(Answers::new(limits.cache_bytes_max));
+        let view = View::new(pool.clone(), feed.clone(), answers.clone());
+        Self { pool, policy, limits, feed, view, answers, filters: Filters::default() }
     }
 
     /// The limits that hold here.
@@ -113,19 +138,26 @@ impl Proxy {
     pub async fn answer(&self, body: &Bytes) -> Option<Reply> {
         match request::parse(body, &self.limits) {
             Body::Broken(fault) => Some(Reply::fault(b"null", &fault)),
-            Body::One(item) => self.item(item).await,
+            Body::One(item) => {
+                let tip = self.tip_for(item.iter().map(|r| r.method.as_str())).await;
+                self.item(item, tip).await
+            }
             Body::Batch(items) => self.batch(items).await,
         }
     }
 
     async fn batch(&self, items: Vec<Result<Request, Fault>>) -> Option<Reply> {
         let writes = |item: &Result<Request, Fault>| {
-            item.as_ref().is_ok_and(|r| self.policy.treat(&r.method) == Treatment::Write)
+            item.as_ref().is_ok_and(|r| {
+                matches!(self.policy.treat(&r.method), Treatment::Write | Treatment::SendRaw)
+            })
         };
         // Transactions of one sender must arrive in the order they were written.
         let parallel = if items.iter().any(writes) { 1 } else { BATCH_PARALLEL };
+        let methods = items.iter().flatten().map(|r| r.method.as_str());
+        let tip = if parallel > 1 { self.tip_for(methods).await } else { None };
         let replies: Vec<_> = futures_util::stream::iter(items)
-            .map(|item| self.item(item))
+            .map(|item| self.item(item, tip))
             .buffered(parallel)
             .filter_map(std::future::ready)
             .collect()
@@ -133,21 +165,21 @@ impl Proxy {
         if replies.is_empty() { None } else { Some(Reply::batch(replies)) }
     }
 
-    async fn item(&self, item: Result<Request, Fault>) -> Option<Reply> {
+    async fn item(&self, item: Result<Request, Fault>, tip: Option<Tip>) -> Option<Reply> {
         let request = match item {
             Ok(request) => request,
             Err(fault) => return Some(Reply::fault(b"null", &fault)),
         };
         // A notification asks for nothing, so nothing is sent to a provider for it.
         let id = request.id.clone()?;
-        Some(match self.dispatch(request).await {
+        Some(match self.dispatch(request, tip).await {
             Ok(result) => Reply::result(&id, result),
             Err(Refusal::Node(error)) => Reply::error(&id, &error),
             Err(Refusal::Ours(fault)) => Reply::fault(&id, &fault),
         })
     }
 
-    async fn dispatch(&self, request: Request) -> Result<Bytes, Refusal> {
+    async fn dispatch(&self, request: Request, tip: Option<Tip>) -> Result<Bytes, Refusal> {
         match self.policy.treat(&request.method) {
             Treatment::Denied => Err(Fault::method(&request.method).into()),
             Treatment::ChainId => Ok(format!("\"{:#x}\"", self.pool.chain_id().0).into()),
@@ -155,8 +187,25 @@ impl Proxy {
                 let message = "notifications not supported over HTTP, use a WebSocket".into();
                 Err(Fault { id: None, code: -32601, message }.into())
             }
-            Treatment::Forward => self.forward(request, false).await,
-            Treatment::Write => self.forward(request, true).await,
+            Treatment::Forward if let Some(call) = FilterCall::of(&request.method) => {
+                self.filter_call(call, request).await
+            }
+            Treatment::Forward => {
+                let reading = self.read(request, tip);
+                // Waiting for an equal question counts as well.
+                match tokio::time::timeout(self.limits.timeout, reading).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        Err(RpcError::of_pool(ErrorClass::Timeout, "no answer in time").into())
+                    }
+                }
+            }
+            Treatment::SendRaw => self.send_raw(request).await,
+            Treatment::Write => {
+                let outcome = self.forward(request, true).await;
+                self.view.note_write();
+                outcome
+            }
         }
     }
 
@@ -191,3 +240,9 @@ mod tests;
 
 #[cfg(test)]
 mod stream_tests;
+
+#[cfg(test)]
+mod read_tests;
+
+#[cfg(test)]
+mod send_tests;

@@ -12,6 +12,8 @@ pub enum Treatment {
     Forward,
     /// Sent once: it changes something.
     Write,
+    /// A signed transaction.
+    SendRaw,
     /// Answered from the configuration.
     ChainId,
     /// Needs a WebSocket.
@@ -40,7 +42,8 @@ impl Policy {
             "eth_chainId" => Treatment::ChainId,
             "eth_subscribe" => Treatment::Subscribe,
             "eth_unsubscribe" => Treatment::Unsubscribe,
-            "eth_sendRawTransaction" | "eth_sendTransaction" => Treatment::Write,
+            "eth_sendRawTransaction" => Treatment::SendRaw,
+            "eth_sendTransaction" => Treatment::Write,
             _ if FAMILIES.iter().any(|family| in_family(method, family)) => Treatment::Forward,
             _ if self.extra.iter().any(|m| m == method) => Treatment::Forward,
             _ => Treatment::Denied,
@@ -78,7 +81,7 @@ mod tests {
             assert_eq!(policy.treat(method), Treatment::Denied, "{method}");
         }
         assert_eq!(policy.treat("eth_call"), Treatment::Forward);
-        assert_eq!(policy.treat("eth_sendRawTransaction"), Treatment::Write);
+        assert_eq!(policy.treat("eth_sendRawTransaction"), Treatment::SendRaw);
         let policy =
             Policy { extra: vec!["debug_traceCall".into()], denied: vec!["eth_sign".into()] };
         assert_eq!(policy.treat("debug_traceCall"), Treatment::Forward);

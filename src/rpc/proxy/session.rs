@@ -127,9 +127,10 @@ impl Session {
     }
 
     async fn item(&self, item: Result<Request, Fault>, opened: &mut Vec<Opened>) -> Option<Reply> {
-        let Ok(request) = &item else { return self.proxy.item(item).await };
+        let Ok(request) = &item else { return self.proxy.item(item, None).await };
         if !is_subscription(&request.method) {
-            return self.proxy.item(item).await;
+            let tip = self.proxy.tip_for(std::iter::once(request.method.as_str())).await;
+            return self.proxy.item(item, tip).await;
         }
         let id = request.id.clone()?;
         let outcome = match request.method.as_str() {
@@ -261,20 +262,7 @@ impl Line {
         filter: &LogFilter,
         last: &mut Option<Cursor>,
     ) -> bool {
-        let count = news.logs.raw.len();
-        for step in 0..count {
-            let at = if news.retracted { count - 1 - step } else { step };
-            let (Some(raw), Some(log)) = (news.logs.raw.get(at), news.logs.logs.get(at)) else {
-                continue;
-            };
-            let index = log.head.log_index;
-            let counts = news.split.is_none_or(|split| (index < split) == news.retracted);
-            if !counts || !filter.matches(log.head) {
-                continue;
-            }
-            let held = if news.retracted { index } else { index.saturating_add(1) };
-            let block = news.known.block;
-            let cursor = Cursor::Logs { number: block.number, hash: block.hash, held };
+        for (raw, cursor) in news.for_client(filter) {
             *last = Some(cursor);
             let sent = match news.retracted {
                 true => self.event(&as_removed(raw), Some(cursor)).await,
@@ -335,7 +323,7 @@ impl Line {
 }
 
 /// The log with its `removed` mark set, put in if the node left it out.
-fn as_removed(raw: &[u8]) -> Vec<u8> {
+pub(super) fn as_removed(raw: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(raw.len() + 16);
     let mark = memchr::memmem::find(raw, b"\"removed\"");
     let word = mark.and_then(|at| {
@@ -359,7 +347,7 @@ fn as_removed(raw: &[u8]) -> Vec<u8> {
 
 /// The params of `eth_subscribe`, understood.
 #[derive(Debug)]
-struct Wanted {
+pub(super) struct Wanted {
     topic: Topic,
     filter: LogFilter,
     full: bool,
@@ -402,6 +390,15 @@ impl<T> OneOrMany<T> {
 }
 
 impl Wanted {
+    /// The filter of one object, as `eth_newFilter` takes it.
+    pub(super) fn filter(object: &[u8]) -> Result<LogFilter, Fault> {
+        let text = std::str::from_utf8(object).map_err(|_| Fault::params("not text"))?;
+        let mut wanted =
+            Self { topic: Topic::Logs, filter: LogFilter::default(), full: false, resume: None };
+        wanted.take(text)?;
+        Ok(wanted.filter)
+    }
+
     fn read(params: &[u8]) -> Result<Self, Fault> {
         let wrong = |text: &str| Fault::params(text);
         let parts: Vec<&RawValue> =

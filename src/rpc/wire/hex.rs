@@ -31,7 +31,9 @@ pub fn decode(digits: &[u8], out: &mut [u8]) -> bool {
     digits.len() == out.len() * 2 && (out.is_empty() || faster_hex::hex_decode(digits, out).is_ok())
 }
 
-fn nibble(digit: u8) -> Option<u8> {
+/// The value of one digit.
+#[inline]
+pub(super) fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),

@@ -1,8 +1,9 @@
 //! `eth_getLogs` JSON → [`LogBuf`], without building a tree.
 //!
-//! A hand-written scanner takes any key order, whitespace and unknown keys; whatever looks unusual
-//! (escapes, doubled keys, odd text) goes to `serde_json`, which decides. Both read hex through the
-//! same strict functions, so they agree. Order and uniqueness of logs are checked by `chain`.
+//! The first log is read by a hand-written scanner, which takes any key order, whitespace and unknown
+//! keys; the others by the [`Layout`] learned from it, and by the scanner where they differ. Whatever
+//! looks unusual (escapes, doubled keys, odd text) goes to `serde_json`, which decides. All read hex
+//! through the same strict functions, so they agree. Order and uniqueness of logs are checked by `chain`.
 
 use std::borrow::Cow;
 
@@ -11,6 +12,7 @@ use memchr::memchr2;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::layout::{Field, Layout, Span};
 use super::{WireError, hex};
 use crate::types::log::{LogBuf, LogFields};
 
@@ -26,7 +28,7 @@ pub fn parse(json: &[u8]) -> Result<LogBuf, WireError> {
 
 /// Reads an array of logs and appends them.
 pub fn parse_into(json: &[u8], out: &mut LogBuf) -> Result<(), WireError> {
-    let mut scanner = Scanner { json, at: 0 };
+    let mut scanner = Scanner::new(json);
     let mut fresh = LogBuf::with_capacity(json.len() / LOG_JSON_BYTES + 1);
     match scanner.array(&mut fresh) {
         Ok(()) if out.is_empty() => {
@@ -61,6 +63,8 @@ struct Unusual;
 struct Scanner<'a> {
     json: &'a [u8],
     at: usize,
+    /// Where the fields of the log at hand lie.
+    spans: Vec<Span>,
 }
 
 /// One bit per field, to notice doubled and missing keys.
@@ -80,11 +84,29 @@ mod field {
 }
 
 impl<'a> Scanner<'a> {
+    fn new(json: &'a [u8]) -> Self {
+        Self { json, at: 0, spans: Vec::with_capacity(10) }
+    }
+
     fn array(&mut self, out: &mut LogBuf) -> Result<(), Unusual> {
+        let mut layout: Option<Layout<'a>> = None;
         self.expect(b'[')?;
         if self.peek()? != b']' {
             loop {
-                self.log(out)?;
+                self.skip_space();
+                let known = match &layout {
+                    Some(layout) => layout.read(self.json, self.at, out).map_err(|_| Unusual)?,
+                    None => None,
+                };
+                match known {
+                    Some(end) => self.at = end,
+                    None => {
+                        // A log that differs is as good a teacher as the first one.
+                        let from = self.at;
+                        let removed = self.log(out)?;
+                        layout = Layout::learn(self.json, from..self.at, &self.spans, removed);
+                    }
+                }
                 match self.next()? {
                     b',' => {}
                     b']' => break,
@@ -98,10 +120,11 @@ impl<'a> Scanner<'a> {
         if self.at == self.json.len() { Ok(()) } else { Err(Unusual) }
     }
 
-    fn log(&mut self, out: &mut LogBuf) -> Result<(), Unusual> {
+    fn log(&mut self, out: &mut LogBuf) -> Result<bool, Unusual> {
         let mut fields = LogFields::default();
         let mut data: &[u8] = &[];
         let mut seen = 0u16;
+        self.spans.clear();
         self.expect(b'{')?;
         loop {
             let key = self.string()?;
@@ -120,7 +143,8 @@ impl<'a> Scanner<'a> {
         if seen & field::REQUIRED != field::REQUIRED {
             return Err(Unusual);
         }
-        push(out, &fields, data).map_err(|_| Unusual)
+        push(out, &fields, data).map_err(|_| Unusual)?;
+        Ok(fields.removed)
     }
 
     /// Reads the value of `key` and says which field it was, zero for none of ours.
@@ -130,35 +154,59 @@ impl<'a> Scanner<'a> {
         fields: &mut LogFields,
         data: &mut &'a [u8],
     ) -> Result<u16, Unusual> {
-        let some = |value: Option<_>| value.ok_or(Unusual);
-        match key {
-            b"address" => fields.address = Address::new(self.fixed()?),
-            b"topics" => self.topics(fields)?,
-            b"data" => *data = self.string()?,
-            b"blockNumber" => fields.block_number = some(hex::quantity(self.string()?))?,
-            b"blockHash" => fields.block_hash = B256::new(self.fixed()?),
-            b"transactionHash" => fields.tx_hash = B256::new(self.fixed()?),
-            b"transactionIndex" => fields.tx_index = self.quantity32()?,
-            b"logIndex" => fields.log_index = self.quantity32()?,
-            b"blockTimestamp" => fields.timestamp = self.timestamp()?,
-            b"removed" => fields.removed = self.boolean()?,
+        self.skip_space();
+        let from = self.at;
+        let (bit, span) = match key {
+            b"address" => {
+                fields.address = Address::new(self.fixed()?);
+                (field::ADDRESS, Some(Field::Address))
+            }
+            b"topics" => {
+                self.topics(fields)?;
+                (field::TOPICS, Some(Field::Topics))
+            }
+            b"data" => {
+                *data = self.string()?;
+                (field::DATA, data.starts_with(b"0x").then_some(Field::Data))
+            }
+            b"blockNumber" => {
+                fields.block_number = hex::quantity(self.string()?).ok_or(Unusual)?;
+                (field::BLOCK_NUMBER, Some(Field::BlockNumber))
+            }
+            b"blockHash" => {
+                fields.block_hash = B256::new(self.fixed()?);
+                (field::BLOCK_HASH, Some(Field::BlockHash))
+            }
+            b"transactionHash" => {
+                fields.tx_hash = B256::new(self.fixed()?);
+                (field::TX_HASH, Some(Field::TxHash))
+            }
+            b"transactionIndex" => {
+                fields.tx_index = self.quantity32()?;
+                (field::TX_INDEX, Some(Field::TxIndex))
+            }
+            b"logIndex" => {
+                fields.log_index = self.quantity32()?;
+                (field::LOG_INDEX, Some(Field::LogIndex))
+            }
+            b"blockTimestamp" => {
+                fields.timestamp = self.timestamp()?;
+                (field::TIMESTAMP, fields.timestamp.map(|_| Field::Timestamp))
+            }
+            b"removed" => {
+                fields.removed = self.boolean()?;
+                (field::REMOVED, None)
+            }
             _ => {
                 self.unknown(key)?;
-                return Ok(0);
+                (0, None)
             }
+        };
+        if let Some(field) = span {
+            let inset = if field == Field::Topics { 1 } else { 3 };
+            self.spans.push(Span { field, from: from + inset, to: self.at - 1 });
         }
-        Ok(match key {
-            b"address" => field::ADDRESS,
-            b"topics" => field::TOPICS,
-            b"data" => field::DATA,
-            b"blockNumber" => field::BLOCK_NUMBER,
-            b"blockHash" => field::BLOCK_HASH,
-            b"transactionHash" => field::TX_HASH,
-            b"transactionIndex" => field::TX_INDEX,
-            b"logIndex" => field::LOG_INDEX,
-            b"blockTimestamp" => field::TIMESTAMP,
-            _ => field::REMOVED,
-        })
+        Ok(bit)
     }
 
     fn topics(&mut self, fields: &mut LogFields) -> Result<(), Unusual> {

@@ -8,7 +8,7 @@ const GOOD: &str = r#"[{"address":"0x00000000000000000000000000000000000000aa","
 
 fn scan(json: &str) -> Option<LogBuf> {
     let mut out = LogBuf::default();
-    Scanner { json: json.as_bytes(), at: 0 }.array(&mut out).ok().map(|()| out)
+    Scanner::new(json.as_bytes()).array(&mut out).ok().map(|()| out)
 }
 
 #[test]
@@ -58,6 +58,39 @@ fn wrong_text_is_refused_by_both() {
     for text in bad {
         assert!(parse(text.as_bytes()).is_err(), "{text}");
     }
+}
+
+/// Logs of one layout, of which each is damaged or changed in one place.
+fn row(logs: usize, at: usize, byte: u8, which: usize) -> Vec<u8> {
+    let log = &GOOD.as_bytes()[1..GOOD.len() - 1];
+    let mut json = vec![b'['];
+    for index in 0..logs {
+        if index > 0 {
+            json.push(b',');
+        }
+        let from = json.len();
+        json.extend_from_slice(log);
+        if index == which {
+            json[from + at % log.len()] = byte;
+        }
+    }
+    json.push(b']');
+    json
+}
+
+#[test]
+fn a_removed_log_in_a_learned_row_is_seen() {
+    let other = GOOD.replace("false", "true").replace("0x0102", "0x").replace("[\"0xdd", "[\"0xaa");
+    let json = format!(
+        "[{},{},{}]",
+        &GOOD[1..GOOD.len() - 1],
+        &other[1..other.len() - 1],
+        &GOOD[1..GOOD.len() - 1]
+    );
+    let logs = parse(json.as_bytes()).expect("valid");
+    let seen: Vec<_> = logs.iter().map(|l| (l.head.removed, l.data.len())).collect();
+    assert_eq!(seen, [(false, 2), (true, 0), (false, 2)]);
+    assert_eq!(logs, parse_with_serde(json.as_bytes()).expect("valid"));
 }
 
 #[derive(Debug, Clone)]
@@ -138,8 +171,34 @@ proptest! {
         let mut json = GOOD.as_bytes().to_vec();
         json[at] = byte;
         let mut fast = LogBuf::default();
-        if (Scanner { json: &json, at: 0 }).array(&mut fast).is_ok() {
+        if Scanner::new(&json).array(&mut fast).is_ok() {
             prop_assert_eq!(Ok(fast), parse_with_serde(&json));
         }
+    }
+
+    #[test]
+    fn learned_rows_and_serde_agree_on_any_damage(
+        at in 0usize..700,
+        byte in prop_oneof![any::<u8>(), prop::sample::select(b"0f\"x,]}[".to_vec())],
+        which in 0usize..4,
+    ) {
+        let json = row(4, at, byte, which);
+        prop_assert_eq!(parse(&json), parse_with_serde(&json));
+        let mut fast = LogBuf::default();
+        if Scanner::new(&json).array(&mut fast).is_ok() {
+            prop_assert_eq!(Ok(fast), parse_with_serde(&json));
+        }
+    }
+
+    #[test]
+    fn one_layout_with_any_values_is_read_as_serde_reads_it(shapes in prop::collection::vec(shapes(), 1..6)) {
+        let first = shapes[0].clone();
+        let logs: Vec<_> = shapes
+            .into_iter()
+            .map(|shape| Shape { order: first.order.clone(), space: first.space.clone(), extra: None, removed: first.removed, ..shape })
+            .map(|shape| text(&shape))
+            .collect();
+        let json = format!("[{}]", logs.join(","));
+        prop_assert_eq!(parse(json.as_bytes()), parse_with_serde(json.as_bytes()));
     }
 }

@@ -4,6 +4,8 @@
 
 pub mod hex;
 
+mod layout;
+
 pub mod logs;
 
 pub mod request;

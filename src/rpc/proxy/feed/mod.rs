@@ -26,13 +26,17 @@ use self::cursor::Cursor;
 use self::pending::PendingFeeds;
 pub(crate) use self::pending::PendingStream;
 use self::window::{Known, Window};
+use super::view::{Place, Tip};
 use crate::rpc::error::{ErrorClass, RpcError};
-use crate::rpc::eth::{BlockTag, Which};
+use crate::rpc::eth::{BlockTag, LogFilter, Which};
 use crate::rpc::pool::{CallOptions, Pool};
+use crate::types::chain::{BlockRange, BlockRef};
 use crate::types::log::LogBuf;
 
 /// Blocks kept by hash: a reorg deeper than this ends all streams with their cursor.
 const WINDOW_BLOCKS: usize = 256;
+/// Blocks known from the start: deeper than any reorg of daily life, and one batch.
+const BASE_BLOCKS: u64 = 64;
 /// Blocks waiting for their logs.
 const LOG_QUEUE_MAX: usize = 256;
 
@@ -96,6 +100,29 @@ pub(crate) struct LogNews {
     /// Of a block taken up in its middle, the first log index that counts; for a retraction the
     /// first that does not.
     pub(crate) split: Option<u32>,
+}
+
+impl LogNews {
+    /// The logs that a client asked for, in the order in which it gets them, each with the place where
+    /// it stands afterwards.
+    pub(crate) fn for_client<'a>(
+        &'a self,
+        filter: &'a LogFilter,
+    ) -> impl Iterator<Item = (&'a Bytes, Cursor)> {
+        let count = self.logs.raw.len();
+        (0..count).filter_map(move |step| {
+            let at = if self.retracted { count - 1 - step } else { step };
+            let (raw, log) = (self.logs.raw.get(at)?, self.logs.logs.get(at)?);
+            let index = log.head.log_index;
+            let counts = self.split.is_none_or(|split| (index < split) == self.retracted);
+            if !counts || !filter.matches(log.head) {
+                return None;
+            }
+            let held = if self.retracted { index } else { index.saturating_add(1) };
+            let BlockRef { number, hash, .. } = self.known.block;
+            Some((raw, Cursor::Logs { number, hash, held }))
+        })
+    }
 }
 
 /// Heads for one subscriber.
@@ -165,7 +192,7 @@ impl Feed {
 
     /// The stream under way, started if there is none. Known heads come first, so that a subscriber
     /// is told of every block after the confirmation.
-    async fn running(&self) -> Result<Arc<Running>, RpcError> {
+    pub(crate) async fn running(&self) -> Result<Arc<Running>, RpcError> {
         let mut slot = self.running.lock().await;
         if let Some(running) = slot.upgrade().filter(|running| running.shared.is_live()) {
             return Ok(running);
@@ -174,14 +201,33 @@ impl Feed {
         let base = self.pool.header(latest, &CallOptions::default()).await?.ok_or_else(|| {
             RpcError::of_pool(ErrorClass::NotYet, "no provider has a latest block")
         })?;
+        let older = self.before(base.header.number, &base.provider).await;
         let base = follow::known(base.block_ref(), &base.raw, &base.provider);
-        let running = Arc::new(self.start(base));
+        let mut window = Window::new(base, WINDOW_BLOCKS);
+        window.prepend(older);
+        let running = Arc::new(self.start(window));
         *slot = Arc::downgrade(&running);
         Ok(running)
     }
 
-    fn start(&self, base: Known) -> Running {
-        let window = Window::new(base, WINDOW_BLOCKS);
+    /// Blocks before `number`, so that a fork right after the start finds its parents. None is fine.
+    async fn before(&self, number: u64, provider: &Arc<str>) -> Vec<Known> {
+        let Some(last) = number.checked_sub(1) else { return Vec::new() };
+        let range = BlockRange { from: number.saturating_sub(BASE_BLOCKS), to: last };
+        let options = CallOptions::pinned(provider.clone());
+        match self.pool.headers(range, &options).await {
+            Ok(headers) => headers
+                .iter()
+                .map(|header| follow::known(header.block_ref(), &header.raw, &header.provider))
+                .collect(),
+            Err(error) => {
+                log::debug!("the stream starts with one block: {error}");
+                Vec::new()
+            }
+        }
+    }
+
+    fn start(&self, window: Window) -> Running {
         let announced =
             window.blocks().map(|k| Announced { known: k.clone(), logs: None }).collect();
         let shared = Arc::new(Shared {
@@ -200,6 +246,24 @@ impl Feed {
         tasks.spawn(follow::follow(shared.clone(), steps));
         tasks.spawn(follow::announce_logs(shared.clone(), queue));
         Running { shared, _tasks: tasks }
+    }
+}
+
+impl Running {
+    /// False once the stream broke off; the next subscriber starts another.
+    pub(crate) fn is_live(&self) -> bool {
+        self.shared.is_live()
+    }
+
+    /// The last head that was announced.
+    pub(crate) fn tip(&self) -> Option<Tip> {
+        let window = self.shared.window();
+        window.tip().map(|known| Tip { number: known.block.number, hash: known.block.hash })
+    }
+
+    /// What is known of a block number.
+    pub(crate) fn place(&self, number: u64) -> Place {
+        self.shared.window().place(number)
     }
 }
 

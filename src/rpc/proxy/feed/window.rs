@@ -8,6 +8,7 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use bytes::Bytes;
 
+use crate::rpc::proxy::view::Place;
 use crate::types::chain::BlockRef;
 
 /// A block that was canonical at some moment.
@@ -43,6 +44,17 @@ impl Window {
         Self { blocks: VecDeque::from([Arc::new(base)]), max, next_seq: 1 }
     }
 
+    /// Puts older blocks, newest last, before the first one. Those that do not link are left out.
+    pub(crate) fn prepend(&mut self, older: Vec<Known>) {
+        for known in older.into_iter().rev() {
+            let links = self.blocks.front().is_some_and(|f| f.block.parent == known.block.hash);
+            if !links || self.blocks.len() >= self.max {
+                return;
+            }
+            self.blocks.push_front(Arc::new(known));
+        }
+    }
+
     pub(crate) fn tip(&self) -> Option<&Arc<Known>> {
         self.blocks.back()
     }
@@ -58,6 +70,18 @@ impl Window {
     /// The blocks, oldest first.
     pub(crate) fn blocks(&self) -> impl DoubleEndedIterator<Item = &Arc<Known>> {
         self.blocks.iter()
+    }
+
+    /// What is known of a block number.
+    pub(crate) fn place(&self, number: u64) -> Place {
+        let Some(above) = number.checked_sub(self.first_number()) else {
+            // A young window begins close to the head: what lies below it may still be replaced.
+            let tip = self.tip().map_or(0, |known| known.block.number);
+            let deep = number.saturating_add(self.max as u64) <= tip;
+            return if deep { Place::Settled } else { Place::Unknown };
+        };
+        let known = usize::try_from(above).ok().and_then(|at| self.blocks.get(at));
+        known.map_or(Place::Unknown, |known| Place::Recent(known.block.hash))
     }
 
     /// Connects a branch, oldest first, whose first parent must be in the window. `None` if it is not
@@ -134,6 +158,17 @@ mod tests {
         window.switch(vec![known(2, 2, 1), known(3, 3, 2)]).expect("linked");
         let fork = window.switch(vec![known(2, 12, 1)]).expect("linked");
         assert_eq!((ids(&fork.retracted), ids(&fork.connected)), (vec![3, 2], vec![12]));
+    }
+
+    #[test]
+    fn a_young_window_calls_nothing_settled_that_may_be_replaced() {
+        let mut window = Window::new(known(50, 50, 49), 8);
+        window.prepend(vec![known(47, 7, 6), known(48, 48, 47), known(49, 49, 48)]);
+        assert_eq!(window.first_number(), 48, "47 does not link");
+        assert_eq!(window.place(49), Place::Recent(B256::repeat_byte(49)));
+        assert_eq!(window.place(47), Place::Unknown);
+        assert_eq!(window.place(42), Place::Settled);
+        assert_eq!(window.place(51), Place::Unknown);
     }
 
     #[test]
