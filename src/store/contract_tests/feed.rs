@@ -84,16 +84,7 @@ pub(crate) async fn a_reader_at_any_pace_ends_with_the_chain(backend: &impl Back
         .map(|(limit, pace)| Client::new(limit, pace))
         .into();
     for round in 0..120u64 {
-        let head = world.head().map_or(0, |head| head.number);
-        let back = (roll(&mut seed, 3) == 0 && head > 1)
-            .then(|| head - 1 - roll(&mut seed, (head - 1).min(6)));
-        let mut base = world.clone();
-        if let Some(to) = back {
-            base.reorg(Some(to), vec![]);
-        }
-        let count = 1 + roll(&mut seed, 3) as usize;
-        let blocks = base.random_blocks(&mut seed, count);
-        store.commit(world.reorg(back, blocks)).await.expect("commits");
+        store.commit(world.step(&mut seed)).await.expect("commits");
         for client in &mut clients {
             if round % client.pace == 0 {
                 client.page(&store).await;

@@ -430,6 +430,21 @@ impl World {
     }
 }
 
+impl World {
+    /// One random step: a few blocks, every third time or so in place of the newest ones.
+    pub(crate) fn step(&mut self, seed: &mut u64) -> CommitUnit {
+        let head = self.head().map_or(0, |head| head.number);
+        let back = (roll(seed, 3) == 0 && head > 1).then(|| head - 1 - roll(seed, head.min(6)));
+        let mut base = self.clone();
+        if let Some(to) = back {
+            base.reorg(Some(to), vec![]);
+        }
+        let count = 1 + roll(seed, 3) as usize;
+        let blocks = base.random_blocks(seed, count);
+        self.reorg(back, blocks)
+    }
+}
+
 fn random_log(docs: &Docs, seed: &mut u64) -> Made {
     let token = 1 + roll(seed, 3);
     let tag = u16::from(token == 3);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 
 use super::Backend;
-use super::world::{CHAIN, Docs, What, World, account, made, roll, transfer};
+use super::world::{CHAIN, Docs, What, World, account, made, transfer};
 use crate::pipeline::error::StoreError;
 use crate::pipeline::store::Store;
 use crate::store::read::{EventQuery, Order, Queries};
@@ -13,7 +13,7 @@ use crate::types::asset::DocKey;
 use crate::types::chain::{BlockId, ChainId, Proof};
 
 /// Everything the store says, against everything the world knows.
-async fn agree(store: &(impl Store + Queries), world: &World, keys: &[DocKey]) {
+pub(crate) async fn agree(store: &(impl Store + Queries), world: &World, keys: &[DocKey]) {
     let docs = store.load(world.chain, keys).await.expect("loads");
     for (key, doc) in keys.iter().zip(docs) {
         assert_eq!(doc.as_ref(), world.docs.get(key), "{key:?} at {:?}", world.head());
@@ -43,7 +43,7 @@ async fn agree(store: &(impl Store + Queries), world: &World, keys: &[DocKey]) {
     assert_eq!(listed, logs[..logs.len().min(1_000)]);
 }
 
-fn every_key() -> Vec<DocKey> {
+pub(crate) fn every_key() -> Vec<DocKey> {
     let tokens = (1..=3).map(|token| account(1_000 + token));
     tokens
         .flat_map(|token| {
@@ -209,16 +209,7 @@ pub(crate) async fn random_reorgs_leave_what_the_chain_says(backend: &impl Backe
         let mut store = backend.open(0).await;
         store.open_chain(chain, "test").await.expect("opens");
         for round in 0..40u64 {
-            let head = world.head().map_or(0, |head| head.number);
-            let back = (roll(&mut seed, 3) == 0 && head > 1)
-                .then(|| head - 1 - roll(&mut seed, head.min(5)));
-            let count = 1 + roll(&mut seed, 3) as usize;
-            let mut base = world.clone();
-            if let Some(to) = back {
-                base.reorg(Some(to), vec![]);
-            }
-            let blocks = base.random_blocks(&mut seed, count);
-            store.commit(world.reorg(back, blocks)).await.expect("commits");
+            store.commit(world.step(&mut seed)).await.expect("commits");
             agree(&store, &world, &every_key()).await;
             if round % 10 == 9 {
                 drop(store);

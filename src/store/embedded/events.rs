@@ -160,12 +160,17 @@ impl Plan {
             Order::OldestFirst => "ASC",
         };
         for (clause, values) in &self.streams {
+            let n = values.len();
             let sql = format!(
-                "SELECT l.row FROM {clause} AND l.row >= {low} AND l.row <= {high}
-                 ORDER BY l.row {direction} LIMIT {fetch}"
+                "SELECT l.row FROM {clause} AND l.row >= ?{} AND l.row <= ?{}
+                 ORDER BY l.row {direction} LIMIT ?{}",
+                n + 1,
+                n + 2,
+                n + 3
             );
-            let mut select = connection.prepare(&sql)?;
-            let mut rows = select.query(params_from_iter(values))?;
+            let mut select = connection.prepare_cached(&sql)?;
+            let mut rows =
+                select.query(params_from_iter(values.iter().chain(&[low, high, fetch])))?;
             while let Some(row) = rows.next()? {
                 found.push(row.get(0)?);
             }

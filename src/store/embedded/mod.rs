@@ -2,6 +2,7 @@
 //!
 //! Serves one process. What several machines share is another back end's business.
 
+mod backup;
 mod chains;
 mod checkpoint;
 mod commit;
@@ -162,6 +163,13 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// Copies the store, as it is at one moment, into a new file `to`, while everything else goes on.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let (from, to) = (self.readers.path().to_owned(), to.to_owned());
+        let copied = tokio::task::spawn_blocking(move || backup::copy(&from, &to)).await;
+        copied.map_err(|error| StoreError::Unavailable(format!("backup failed: {error}")))?
+    }
+
     fn writer(&self) -> Result<&Writer, StoreError> {
         self.writer
             .as_ref()

@@ -1,13 +1,17 @@
 //! The contract tests against this back end, and what only it promises.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{Embedded, FILE_NAME, open, open_read_only, schema};
 use crate::pipeline::error::StoreError;
 use crate::pipeline::store::{CommitMode, Store};
+use crate::store::contract_tests::world::roll;
 use crate::store::contract_tests::world::{CHAIN, Reader, World, contracts};
+use crate::store::contract_tests::writing::{agree, every_key};
 use crate::store::contract_tests::{Backend, contract_tests};
 use crate::store::read::{EventQuery, Queries};
 
@@ -153,4 +157,130 @@ async fn any_tool_can_read_the_views() {
         .expect("reads");
     let first = world.blocks.iter().flat_map(|block| &block.logs).next().expect("a log");
     assert_eq!(tx, first.tx.to_string());
+}
+
+/// Names the directory for [`child_that_gets_killed`]; without it that test is not a child.
+const CHILD_DIRECTORY: &str = "RWAHUB_TEST_CHILD_DIRECTORY";
+/// Steps of the script that run as a bulk load; the indexes are built right after.
+const BULK_STEPS: usize = 60;
+/// Long enough that no child reaches the end within its life.
+const STEPS_MAX: usize = 3_000;
+
+/// Follows the script from its beginning to where the store stands, `None` if it never stood there.
+fn replay(cursor: Option<crate::types::chain::BlockId>) -> Option<(World, u64, usize)> {
+    let (mut world, mut seed) = (World::new(CHAIN), 5);
+    for step in 0..STEPS_MAX {
+        if world.head() == cursor {
+            return Some((world, seed, step));
+        }
+        world.step(&mut seed);
+    }
+    None
+}
+
+/// Runs the script until it is killed. Only a child process of the test below has anything to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_that_gets_killed() {
+    let Ok(directory) = std::env::var(CHILD_DIRECTORY) else { return };
+    let store = open(Path::new(&directory), &contracts(), Reader::shared(0)).expect("opens");
+    let state = store.open_chain(CHAIN, "test").await.expect("opens");
+    let (mut world, mut seed, start) = replay(state.cursor).expect("a place in the script");
+    for step in start..STEPS_MAX {
+        world.mode = if step < BULK_STEPS { CommitMode::Bulk } else { CommitMode::Live };
+        store.commit(world.step(&mut seed)).await.expect("commits");
+        if step == BULK_STEPS {
+            store.end_bulk().await.expect("builds");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_killed_at_any_moment_leaves_whole_units_only() {
+    let files = Files::new();
+    let program = std::env::current_exe().expect("this test");
+    let (mut seed, mut reached) = (1, 0);
+    for kill in 0..12 {
+        let mut child = Command::new(&program)
+            .args(["--exact", "store::embedded::tests::child_that_gets_killed"])
+            .env(CHILD_DIRECTORY, files.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("spawns");
+        tokio::time::sleep(Duration::from_millis(60 + roll(&mut seed, 250))).await;
+        child.kill().expect("kills");
+        child.wait().expect("ends");
+        let store = files.try_open().expect("opens after a kill");
+        let state = store.open_chain(CHAIN, "test").await.expect("opens");
+        let (world, _, step) = replay(state.cursor).expect("the end of some unit");
+        assert!(step >= reached, "kill {kill}: step {step} after {reached}");
+        reached = step;
+        if world.head().is_some() {
+            agree(&store, &world, &every_key()).await;
+        }
+    }
+    assert!(reached > 0, "the children got nowhere");
+}
+
+/// Each list's driving filter must be found by its index and not by walking the log: the file has no
+/// statistics that could talk SQLite out of it.
+#[test]
+fn every_filter_drives_its_own_index() {
+    let files = Files::new();
+    drop(files.try_open().expect("opens"));
+    let file = rusqlite::Connection::open(files.path().join(FILE_NAME)).expect("opens");
+    let plan = |sql: &str| -> String {
+        let mut explain = file.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("prepares");
+        let lines = explain.query_map([], |row| row.get::<_, String>(3)).expect("runs");
+        lines.map(|line| line.expect("a line")).collect::<Vec<_>>().join("; ")
+    };
+    let span = "AND l.row >= 5 AND l.row <= 9 ORDER BY l.row DESC LIMIT 5";
+    let rest = "AND +l.contract = 3 AND +l.kind IN (1,2)";
+    for (clause, index) in [
+        ("l.tx_head = 1 AND l.tx_tail = x'00'", "log_tx"),
+        ("l.p0 = 1", "log_p0"),
+        ("l.p1 = 1", "log_p1"),
+        ("l.p2 = 1", "log_p2"),
+        ("l.contract = 1", "log_contract"),
+        ("l.kind = 1", "log_kind"),
+    ] {
+        for rest in ["", rest] {
+            let plan = plan(&format!("SELECT l.row FROM log l WHERE {clause} {rest} {span}"));
+            assert!(plan.contains(index), "{clause}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{clause}: {plan}");
+        }
+    }
+    for (sql, index) in [
+        (
+            "SELECT balance FROM holding WHERE row >> 40 = 1 AND (balance, row) < (x'01', 5)
+             AND balance > zeroblob(32) ORDER BY balance DESC, row DESC",
+            "holding_rank",
+        ),
+        (
+            "SELECT balance FROM holding WHERE row & 0xFFFFFFFFFF = 1 AND row > 5 ORDER BY row",
+            "holding_holder",
+        ),
+    ] {
+        let plan = plan(sql);
+        assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_a_store_of_its_own() {
+    let files = Files::new();
+    let store = files.try_open().expect("opens");
+    store.open_chain(CHAIN, "test").await.expect("opens");
+    let (mut world, mut seed) = (World::new(CHAIN), 3);
+    for _ in 0..10 {
+        store.commit(world.step(&mut seed)).await.expect("commits");
+    }
+    let copy = Files::new();
+    let to = copy.path().join(FILE_NAME);
+    store.backup(&to).await.expect("copies");
+    let again = store.backup(&to).await.expect_err("never over a file").to_string();
+    assert!(again.contains("exists already"), "{again}");
+    let then = world.clone();
+    store.commit(world.step(&mut seed)).await.expect("the original goes on");
+    let restored = copy.try_open().expect("opens");
+    agree(&restored, &then, &every_key()).await;
 }
