@@ -10,8 +10,8 @@ use alloy_primitives::{Address, B256, Bloom, U256, keccak256};
 use super::events::{Data, Kind, LogSpec, WIDE_BITS, Word};
 use super::rng::Rng;
 
-/// Numbers that may stand in a topic: `true` and ISO country codes.
-const NUMBERS: [u16; 7] = [1, 40, 250, 276, 442, 756, 840];
+/// Numbers that often stand in a topic, with their bloom bits at hand: `true` and country codes.
+const NUMBERS: [u64; 7] = [1, 40, 250, 276, 442, 756, 840];
 /// Every tenth token counts in units of 2^100, so that amounts pass 128 bits.
 const WIDE_EVERY: u32 = 10;
 
@@ -41,6 +41,13 @@ struct Party {
     as_topic: Bits,
 }
 
+#[derive(Debug)]
+struct Topic0 {
+    hash: B256,
+    json: String,
+    bits: Bits,
+}
+
 /// Bytes of one topic in JSON, with the comma before it.
 const TOPIC_JSON: usize = 69;
 
@@ -64,14 +71,14 @@ impl Party {
 }
 
 /// Every account and contract. Places: 0 the zero account, 1 the agent, then tokens, registries,
-/// compliance contracts, holders, identities.
+/// compliance contracts, the two odd contracts, holders, identities.
 #[derive(Debug)]
 pub(super) struct Book {
     parties: Vec<Party>,
     by_address: HashMap<Address, u32>,
     contracts: u32,
     holders: u32,
-    topic0: Vec<(B256, String, Bits)>,
+    topic0: Vec<Option<Topic0>>,
     numbers: [Bits; NUMBERS.len()],
 }
 
@@ -80,7 +87,7 @@ impl Book {
     pub(super) const AGENT: u32 = 1;
 
     pub(super) fn new(seed: u64, contracts: u32, holders: u32) -> Self {
-        let count = 2 + 3 * contracts + 2 * holders;
+        let count = 4 + 3 * contracts + 2 * holders;
         let parties: Vec<Party> = (0..count)
             .map(|place| match place {
                 Self::ZERO => Party::new(Address::ZERO),
@@ -93,7 +100,9 @@ impl Book {
             .iter()
             .map(|kind| {
                 let hash = keccak256(kind.signature());
-                (hash, format!("\"{hash:?}\""), Bits::of(hash.as_slice()))
+                let json = format!("\"{hash:?}\"");
+                let topic0 = Topic0 { hash, json, bits: Bits::of(hash.as_slice()) };
+                (*kind != Kind::Anonymous).then_some(topic0)
             })
             .collect();
         let numbers = NUMBERS.map(|value| Bits::of(&U256::from(value).to_be_bytes::<32>()));
@@ -121,16 +130,26 @@ impl Book {
     }
 
     pub(super) fn holder(&self, index: u32) -> u32 {
-        2 + 3 * self.contracts + index
+        self.emitters() + index
     }
 
     pub(super) fn identity(&self, index: u32) -> u32 {
-        2 + 3 * self.contracts + self.holders + index
+        self.emitters() + self.holders + index
     }
 
     /// How many places from 0 on can emit logs (the zero account and the agent never do).
     pub(super) fn emitters(&self) -> u32 {
+        4 + 3 * self.contracts
+    }
+
+    /// An ERC-721 contract.
+    pub(super) fn nft(&self) -> u32 {
         2 + 3 * self.contracts
+    }
+
+    /// A token from before arguments were indexed.
+    pub(super) fn plain_token(&self) -> u32 {
+        3 + 3 * self.contracts
     }
 
     /// Which token a place is, if it is one.
@@ -174,13 +193,13 @@ impl Book {
         &self.party(place).topic_json
     }
 
-    pub(super) fn topic0(&self, kind: Kind) -> &B256 {
-        &self.topic0[kind as usize].0
+    pub(super) fn topic0(&self, kind: Kind) -> Option<&B256> {
+        self.topic0[kind as usize].as_ref().map(|topic| &topic.hash)
     }
 
-    /// Topic 0 as a JSON string, quotes included.
+    /// Topic 0 as a JSON string, quotes included; empty when there is none.
     pub(super) fn topic0_json(&self, kind: Kind) -> &[u8] {
-        self.topic0[kind as usize].1.as_bytes()
+        self.topic0[kind as usize].as_ref().map_or(b"", |topic| topic.json.as_bytes())
     }
 
     pub(super) fn word(&self, word: Word) -> B256 {
@@ -195,31 +214,34 @@ impl Book {
         if topic[..12].iter().any(|byte| *byte != 0) {
             return None;
         }
-        if topic[..30].iter().all(|byte| *byte == 0) {
-            return Some(Word::number(u16::from_be_bytes([topic[30], topic[31]])));
+        if topic[..24].iter().all(|byte| *byte == 0) {
+            return topic[24..]
+                .try_into()
+                .ok()
+                .map(|bytes| Word::number(u64::from_be_bytes(bytes)));
         }
         self.find(&Address::from_slice(&topic[12..])).map(Word::Party)
     }
 
     /// The country codes that registries name.
-    pub(super) fn countries() -> &'static [u16] {
+    pub(super) fn countries() -> &'static [u64] {
         &NUMBERS[1..]
     }
 
     /// Adds a log's bits to a bloom.
     pub(super) fn accrue(&self, log: &LogSpec, bloom: &mut Bloom) {
         self.party(log.emitter).as_address.set(bloom);
-        self.topic0[log.kind as usize].2.set(bloom);
+        if let Some(topic) = &self.topic0[log.kind as usize] {
+            topic.bits.set(bloom);
+        }
         for word in log.indexed() {
-            let bits = match *word {
-                Word::Party(place) => Some(self.party(place).as_topic),
+            match *word {
+                Word::Party(place) => self.party(place).as_topic.set(bloom),
                 Word::Number(value) => {
                     let at = NUMBERS.iter().position(|known| *known == value);
-                    at.map(|at| self.numbers[at])
+                    let made = || Bits::of(&U256::from(value).to_be_bytes::<32>());
+                    at.map_or_else(made, |at| self.numbers[at]).set(bloom);
                 }
-            };
-            if let Some(bits) = bits {
-                bits.set(bloom);
             }
         }
     }
@@ -234,6 +256,11 @@ impl Book {
             }
             Data::Amount { value, wide: true } => {
                 out.extend_from_slice(&(U256::from(value) << WIDE_BITS).to_be_bytes::<32>());
+            }
+            Data::PlainMint { to, value } => {
+                out.extend_from_slice(&[0; 32]);
+                out.extend_from_slice(self.address(to).into_word().as_slice());
+                out.extend_from_slice(&U256::from(value).to_be_bytes::<32>());
             }
             Data::Word(word) => out.extend_from_slice(self.word(word).as_slice()),
             Data::TokenInfo { token } => self.write_token_info(token, out),
@@ -290,7 +317,7 @@ mod tests {
         let (mut ours, mut theirs) = (Bloom::ZERO, Bloom::ZERO);
         book.accrue(&log, &mut ours);
         theirs.accrue(BloomInput::Raw(book.address(book.token(1)).as_slice()));
-        theirs.accrue(BloomInput::Raw(book.topic0(Kind::AddressFrozen).as_slice()));
+        theirs.accrue(BloomInput::Raw(book.topic0(Kind::AddressFrozen).expect("named").as_slice()));
         for word in words {
             theirs.accrue(BloomInput::Raw(book.word(word).as_slice()));
             assert_eq!(book.find_word(&book.word(word)), Some(word));
@@ -307,5 +334,7 @@ mod tests {
         assert_eq!(book.holder_index(book.identity(0)), None);
         assert_eq!(book.find(&book.address(book.compliance(2))), Some(book.compliance(2)));
         assert_eq!(book.emitters(), book.holder(0));
+        assert_eq!(book.token_index(book.nft()), None);
+        assert_eq!(book.plain_token() + 1, book.emitters());
     }
 }

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::faults::FaultRule;
-use super::filter::LogFilter;
+use super::filter::{LogFilter, parse_hex};
 use super::node::Provider;
 use super::render::LogText;
 use super::truth::Truth;
@@ -293,6 +293,12 @@ impl Control {
                 let world = Arc::clone(&self.world);
                 let fork = on_thread(move || world.fork(depth, length)).await?;
                 json!({ "fork": fork.fork, "base": fork.base, "head": fork.new_head, "hash": fork.new_hash })
+            }
+            "/sim/switch" => {
+                let hash = parse_hex(&asked["hash"], "hash").map_err(|text| (400, text))?;
+                let world = Arc::clone(&self.world);
+                let fork = on_thread(move || world.switch_to(hash)).await?;
+                json!({ "fork": fork.fork, "base": fork.base, "head": fork.new_head })
             }
             "/sim/faults" => {
                 let rules = rules(asked)?;

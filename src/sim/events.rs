@@ -21,11 +21,17 @@ pub enum Kind {
     IdentityRemoved,
     CountryUpdated,
     TokenBound,
+    /// ERC-721: the token id is a topic too.
+    NftTransfer,
+    /// `Transfer` of old contracts without indexed arguments.
+    PlainTransfer,
+    /// An anonymous event: no topic at all.
+    Anonymous,
 }
 
 impl Kind {
     /// Every kind; a kind's place here is its discriminant.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Transfer,
         Self::Approval,
         Self::AddressFrozen,
@@ -41,12 +47,17 @@ impl Kind {
         Self::IdentityRemoved,
         Self::CountryUpdated,
         Self::TokenBound,
+        Self::NftTransfer,
+        Self::PlainTransfer,
+        Self::Anonymous,
     ];
 
     /// The signature whose hash is topic 0.
     pub fn signature(self) -> &'static str {
         match self {
-            Self::Transfer => "Transfer(address,address,uint256)",
+            Self::Transfer | Self::NftTransfer | Self::PlainTransfer => {
+                "Transfer(address,address,uint256)"
+            }
             Self::Approval => "Approval(address,address,uint256)",
             Self::AddressFrozen => "AddressFrozen(address,bool,address)",
             Self::TokensFrozen => "TokensFrozen(address,uint256)",
@@ -63,12 +74,18 @@ impl Kind {
             Self::IdentityRemoved => "IdentityRemoved(address,address)",
             Self::CountryUpdated => "CountryUpdated(address,uint16)",
             Self::TokenBound => "TokenBound(address)",
+            Self::Anonymous => "",
         }
     }
 
-    /// The event's name, for counts.
+    /// The event's name, for counts; layouts that share a signature are told apart.
     pub fn name(self) -> &'static str {
-        self.signature().split('(').next().unwrap_or_default()
+        match self {
+            Self::NftTransfer => "Transfer (ERC-721)",
+            Self::PlainTransfer => "Transfer (nothing indexed)",
+            Self::Anonymous => "anonymous",
+            named => named.signature().split('(').next().unwrap_or_default(),
+        }
     }
 }
 
@@ -77,13 +94,13 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Word {
     Party(u32),
-    Number(u16),
+    Number(u64),
 }
 
 impl Word {
     pub(super) const ZERO: Self = Self::Party(0);
 
-    pub(super) fn number(value: u16) -> Self {
+    pub(super) fn number(value: u64) -> Self {
         if value == 0 { Self::ZERO } else { Self::Number(value) }
     }
 }
@@ -98,6 +115,11 @@ pub(super) enum Data {
         wide: bool,
     },
     Word(Word),
+    /// Receiver and value of a mint, all arguments of `Transfer` in the data.
+    PlainMint {
+        to: u32,
+        value: u64,
+    },
     /// The strings of `UpdatedTokenInformation`, in the un-indexed layout of T-REX 3.
     TokenInfo {
         token: u32,
@@ -128,6 +150,11 @@ impl LogSpec {
             count += 1;
         }
         Self { emitter, kind, topics, indexed: count, data }
+    }
+
+    /// How many topics the log has, topic 0 included.
+    pub(super) fn topic_count(&self) -> u8 {
+        u8::from(self.kind != Kind::Anonymous) + self.indexed
     }
 
     /// The topics after topic 0.

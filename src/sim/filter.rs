@@ -78,8 +78,9 @@ impl LogFilter {
             };
             if position == 0 {
                 self.kinds = wanted.map(|wanted| {
-                    let kinds =
-                        Kind::ALL.iter().filter(|kind| wanted.contains(book.topic0(**kind)));
+                    let kinds = Kind::ALL.iter().filter(|kind| {
+                        book.topic0(**kind).is_some_and(|topic| wanted.contains(topic))
+                    });
                     kinds.fold(0, |mask, kind| mask | 1 << *kind as u64)
                 });
             } else {
@@ -102,7 +103,7 @@ impl LogFilter {
         {
             return false;
         }
-        if self.topics_min > 1 + log.indexed().len() {
+        if self.topics_min > usize::from(log.topic_count()) {
             return false;
         }
         self.words.iter().zip(log.indexed()).all(|(wanted, word)| match wanted {
@@ -163,8 +164,23 @@ mod tests {
         let (from, to) = (Word::Party(book.holder(1)), Word::Party(book.holder(2)));
         let log = LogSpec::new(book.token(1), Kind::Transfer, &[from, to], Data::Empty);
         let short = LogSpec::new(book.token(1), Kind::Paused, &[], Data::Empty);
-        let transfer = book.topic0(Kind::Transfer);
-        let paused = book.topic0(Kind::Paused);
+        let transfer = book.topic0(Kind::Transfer).expect("named");
+        let paused = book.topic0(Kind::Paused).expect("named");
+        let anonymous = LogSpec::new(book.compliance(0), Kind::Anonymous, &[], Data::Empty);
+        let piece = LogSpec::new(
+            book.nft(),
+            Kind::NftTransfer,
+            &[from, to, Word::number(1 << 40)],
+            Data::Empty,
+        );
+        let transfers = LogFilter::parse(
+            &book,
+            &json!({"topics": [transfer, null, null, B256::with_last_byte(0)]}),
+        );
+        assert!(!transfers.expect("good filter").matches(&piece), "another piece");
+        let any = LogFilter::parse(&book, &json!({"topics": [null]})).expect("good filter");
+        assert!(!any.matches(&anonymous), "null asks for a topic that an anonymous log lacks");
+        assert!(LogFilter::default().matches(&anonymous));
         let unknown = B256::repeat_byte(7);
         let cases = [
             (json!({}), true, true),

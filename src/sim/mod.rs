@@ -107,6 +107,11 @@ impl Sim {
         self.shared.world.fork(depth, length)
     }
 
+    /// Makes an orphaned block the head again, with its whole branch.
+    pub fn switch_to(&self, hash: B256) -> Result<ForkRecord, SimError> {
+        self.shared.world.switch_to(hash)
+    }
+
     /// Every fork so far.
     pub fn forks(&self) -> Vec<ForkRecord> {
         self.shared.world.forks()

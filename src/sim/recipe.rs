@@ -70,6 +70,7 @@ pub(super) struct Recipe {
     /// Of logs that are not mints.
     transfer_rate: f64,
     erc3643_rate: f64,
+    odd_rate: f64,
     erc3643: bool,
     genesis_timestamp: u64,
     block_time_ms: u64,
@@ -88,6 +89,7 @@ impl Recipe {
             quiet_every: settings.quiet_every,
             transfer_rate: (transfers - 1.0 / MINT_EVERY as f64).max(0.0) / rest,
             erc3643_rate: erc3643 / rest,
+            odd_rate: f64::from(settings.odd_percent) / 100.0 / rest,
             erc3643: settings.erc3643_percent > 0,
             genesis_timestamp: settings.genesis_timestamp,
             block_time_ms: u64::try_from(settings.block_time.as_millis()).unwrap_or(u64::MAX),
@@ -232,6 +234,9 @@ impl Recipe {
                 self.call_transfer(&mut rng, funded)
             } else if share < self.transfer_rate + self.erc3643_rate && self.erc3643 {
                 self.control_log(&mut rng, left > 0, &mut forced)
+            } else if 1.0 - share < self.odd_rate {
+                let id = origin.number << 32 | u64::from(origin.index) << 8 | u64::from(left);
+                self.odd_log(&mut rng, id << 4 | u64::from(origin.fork & 0xf), &mut forced)
             } else {
                 self.approval(&mut rng)
             };
@@ -271,6 +276,32 @@ impl Recipe {
         LogSpec::new(self.book.token(token), Kind::Approval, &parties, data)
     }
 
+    /// A log that trips careless readers. `id` names an ERC-721 piece: minted here, moved by the
+    /// next log if there is one.
+    fn odd_log(&self, rng: &mut Rng, id: u64, forced: &mut Option<LogSpec>) -> LogSpec {
+        let book = &self.book;
+        let [first, second] =
+            [0; 2].map(|_: u32| Word::Party(book.holder(rng.index(book.holders()))));
+        let piece = Word::number(id);
+        match rng.below(3) {
+            0 => {
+                let moved = [first, second, piece];
+                *forced = Some(LogSpec::new(book.nft(), Kind::NftTransfer, &moved, Data::Empty));
+                let minted = [Word::ZERO, first, piece];
+                LogSpec::new(book.nft(), Kind::NftTransfer, &minted, Data::Empty)
+            }
+            1 => {
+                let to = book.holder(rng.index(book.holders()));
+                let data = Data::PlainMint { to, value: rng.next() >> 16 };
+                LogSpec::new(book.plain_token(), Kind::PlainTransfer, &[], data)
+            }
+            _ => {
+                let emitter = book.compliance(rng.index(book.contracts()));
+                LogSpec::new(emitter, Kind::Anonymous, &[], Data::Word(first))
+            }
+        }
+    }
+
     /// An ERC-3643 event. Tokens are unfrozen only by the log right after the one that froze them.
     fn control_log(
         &self,
@@ -296,7 +327,7 @@ impl Recipe {
                 LogSpec::new(token, Kind::TokensFrozen, &[wallet], amount(value))
             }
             5..8 => {
-                let frozen = Word::number(u16::from(rng.below(2) == 0));
+                let frozen = Word::number(u64::from(rng.below(2) == 0));
                 LogSpec::new(token, Kind::AddressFrozen, &[wallet, frozen, agent], Data::Empty)
             }
             8 => LogSpec::new(token, Kind::Paused, &[], Data::Word(agent)),

@@ -238,12 +238,14 @@ fn encode_receipt(
 /// RLP of `[address, [topics], data]`. Every topic takes 33 bytes.
 fn encode_log(recipe: &Recipe, log: &LogSpec, data: &[u8], out: &mut Vec<u8>) {
     let book = &recipe.book;
-    let topics = RlpHeader { list: true, payload_length: 33 * (1 + log.indexed().len()) };
+    let topics = RlpHeader { list: true, payload_length: 33 * usize::from(log.topic_count()) };
     let payload_length = 21 + topics.length() + topics.payload_length + data.length();
     RlpHeader { list: true, payload_length }.encode(out);
     book.address(log.emitter).encode(out);
     topics.encode(out);
-    book.topic0(log.kind).encode(out);
+    if let Some(topic) = book.topic0(log.kind) {
+        topic.encode(out);
+    }
     for word in log.indexed() {
         book.word(*word).encode(out);
     }

@@ -38,8 +38,11 @@ pub struct Settings {
     pub holders: u32,
     /// Share of `Transfer` among the logs, mints and burns included; at least 13.
     pub transfer_percent: u8,
-    /// Share of ERC-3643 events; what is left are `Approval`s. 0 also leaves block 1 without logs.
+    /// Share of ERC-3643 events; 0 also leaves block 1 without logs. What is left are `Approval`s.
     pub erc3643_percent: u8,
+    /// Share of logs that trip careless readers: ERC-721 transfers, `Transfer` without indexed
+    /// arguments, anonymous events.
+    pub odd_percent: u8,
     /// Every so manieth block has no transaction at all; 0 for none.
     pub quiet_every: u64,
     /// Time between blocks: of their timestamps, and of live mining.
@@ -112,6 +115,7 @@ impl Default for Settings {
             holders: 1_000,
             transfer_percent: 67,
             erc3643_percent: 8,
+            odd_percent: 0,
             quiet_every: 0,
             block_time: Duration::from_secs(2),
             genesis_timestamp: 1_700_000_000,
@@ -153,8 +157,11 @@ impl Settings {
         );
         must(
             (13..=100).contains(&self.transfer_percent)
-                && self.transfer_percent.saturating_add(self.erc3643_percent) <= 100,
-            "transfer_percent: 13 to 100, and at most 100 together with erc3643_percent".into(),
+                && u32::from(self.transfer_percent)
+                    + u32::from(self.erc3643_percent)
+                    + u32::from(self.odd_percent)
+                    <= 100,
+            "transfer_percent: 13 to 100, and at most 100 together with the other shares".into(),
         );
         must(!self.block_time.is_zero(), "block_time: above zero".into());
         must(

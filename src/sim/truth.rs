@@ -266,8 +266,10 @@ impl Truth {
                 hasher.update(block.hash);
                 hasher.update(index.to_be_bytes());
                 hasher.update(recipe.book.address(log.emitter));
-                hasher.update([1 + log.indexed]);
-                hasher.update(recipe.book.topic0(log.kind));
+                hasher.update([log.topic_count()]);
+                if let Some(topic) = recipe.book.topic0(log.kind) {
+                    hasher.update(topic);
+                }
                 for word in log.indexed() {
                     hasher.update(recipe.book.word(*word));
                 }
@@ -304,10 +306,9 @@ fn push_logs(
             data.clear();
             recipe.book.write_data(log.data, &mut data);
             let mut topics = [B256::ZERO; 4];
-            topics[0] = *recipe.book.topic0(log.kind);
-            for (slot, word) in topics[1..].iter_mut().zip(log.indexed()) {
-                *slot = recipe.book.word(*word);
-            }
+            let words = log.indexed().iter().map(|word| recipe.book.word(*word));
+            let all = recipe.book.topic0(log.kind).copied().into_iter().chain(words);
+            topics.iter_mut().zip(all).for_each(|(slot, topic)| *slot = topic);
             let fields = LogFields {
                 block_number: block.number,
                 block_hash: block.hash,
@@ -317,7 +318,7 @@ fn push_logs(
                 log_index: u32::try_from(start + at).unwrap_or(u32::MAX),
                 address: recipe.book.address(log.emitter),
                 topics,
-                topic_count: 1 + log.indexed,
+                topic_count: log.topic_count(),
                 removed,
             };
             out.push(&fields, &data)?;

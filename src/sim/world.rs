@@ -3,7 +3,7 @@
 //! One world serves all providers. Everything in it is true; lies are the providers' business.
 //! Knows nothing of sockets or JSON.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -223,6 +223,52 @@ impl World {
         self.fork_inner(&mut self.write(), depth, length)
     }
 
+    /// Makes an orphaned block the head again, with its whole branch: the chain goes back to an old
+    /// fork.
+    pub(super) fn switch_to(&self, hash: B256) -> Result<ForkRecord, SimError> {
+        let mut inner = self.write();
+        let mut branch = Vec::new();
+        let mut next = hash;
+        while let Some(block) = inner.known.get(&next).map(Arc::clone) {
+            if inner.view.hash(block.number) == Some(block.hash) {
+                break;
+            }
+            next = block.parent;
+            branch.push(block);
+        }
+        let (Some(last), Some(first)) = (branch.first(), branch.last()) else {
+            return Err(SimError::Refused(format!("{hash} is no orphaned block")));
+        };
+        let (base, new_head) = (first.number - 1, last.number);
+        let old_head = inner.view.head();
+        inner.before_fork = Some(Arc::clone(&inner.view));
+        let removed = inner.take_off(&self.recipe, old_head - base);
+        inner.fork += 1;
+        let mut returning = HashSet::new();
+        for block in branch.into_iter().rev() {
+            returning.extend(block.origins.iter().copied());
+            inner.pool.retain(|tx| !block.tx_hashes.contains(&tx.hash));
+            inner.adopt(&self.recipe, block);
+        }
+        for origin in removed.iter().rev().flat_map(|block| &block.origins) {
+            if !Recipe::is_issue(origin) {
+                inner.carry(*origin);
+            }
+        }
+        inner.carried.retain(|origin| !returning.contains(origin));
+        let record = ForkRecord {
+            fork: inner.fork,
+            base,
+            old_head,
+            old_hash: removed.first().map_or(B256::ZERO, |block| block.hash),
+            new_head,
+            new_hash: hash,
+        };
+        inner.forks.push(record);
+        self.tell(News::Moved);
+        Ok(record)
+    }
+
     fn fork_due(&self, inner: &mut Inner) -> Option<(u64, u64)> {
         let head = inner.view.head();
         if let Some(plan) = inner.plans.pop_if(|plan| plan.at <= head) {
@@ -339,15 +385,19 @@ impl Inner {
         let parent = self.view.hash(number - 1).unwrap_or_default();
         let mut block = Block::seal(recipe, (number, self.fork), parent, origins, sent);
         block.published_us = now_us();
-        let block = Arc::new(block);
-        self.ledger.apply(&recipe.book, number, &block.body(recipe).logs);
+        let hash = block.hash;
+        self.adopt(recipe, Arc::new(block));
+        hash
+    }
+
+    /// Makes a sealed child of the head the head.
+    fn adopt(&mut self, recipe: &Recipe, block: Arc<Block>) {
+        self.ledger.apply(&recipe.book, block.number, &block.body(recipe).logs);
         for (index, hash) in block.tx_hashes.iter().enumerate() {
             self.txs.insert(*hash, (block.hash, index));
         }
         self.known.insert(block.hash, Arc::clone(&block));
-        let hash = block.hash;
         Arc::make_mut(&mut self.view).push(block);
-        hash
     }
 
     /// Takes the last blocks off; returns them, newest first.
