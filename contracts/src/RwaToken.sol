@@ -504,20 +504,24 @@ contract RwaToken is
     function _transfer(address from, address to, uint256 amount) private {
         if (to == address(0)) revert ERC20InvalidReceiver(address(0));
         TokenStorage storage $ = _token();
-        if ($.paused) revert EnforcedPause();
+        (IComplianceEngine engine_, bool paused_) = ($.engine, $.paused);
+        if (paused_) revert EnforcedPause();
         Holding f = $.holdings[from];
         Holding t = $.holdings[to];
         if (f.isFrozen()) revert ERC7943CannotSend(from);
         if (t.isFrozen()) revert ERC7943CannotReceive(to);
         uint256 fromBefore = f.balance();
-        if (fromBefore < amount) revert ERC20InsufficientBalance(from, fromBefore, amount);
-        if (f.free() < amount) revert ERC7943InsufficientUnfrozenBalance(from, amount, f.free());
+        uint256 free = f.free();
+        if (free < amount) {
+            if (fromBefore < amount) revert ERC20InsufficientBalance(from, fromBefore, amount);
+            revert ERC7943InsufficientUnfrozenBalance(from, amount, free);
+        }
         if (from != to) {
             $.holdings[from] = f.minus(amount);
             $.holdings[to] = t.plus(amount);
         }
         emit Transfer(from, to, amount);
-        $.engine.onTransfer(from, to, amount, fromBefore, t.balance());
+        engine_.onTransfer(from, to, amount, fromBefore, t.balance());
     }
 
     function _mint(address to, uint256 amount) private {

@@ -5,6 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IAgentRights} from "../interfaces/IAgentRights.sol";
 import {IComplianceEngine} from "../interfaces/IComplianceEngine.sol";
 import {EngineStore} from "./EngineStore.sol";
+import {EngineWallets} from "./EngineWallets.sol";
 import {Rights} from "./Rights.sol";
 import {Rules, RuleBits} from "./RuleBits.sol";
 
@@ -17,7 +18,6 @@ interface IOwned {
 /// the engine would not fit the code size limit otherwise; nothing here is on the way of a transfer.
 library EngineRules {
     uint256 internal constant MAX_MODULES = 8;
-    uint16 internal constant MAX_COUNTRY = 999;
 
     function bind(address token, IComplianceEngine.RuleSet calldata rules, uint16[] calldata countries) external {
         EngineStore.EngineStorage storage $ = EngineStore.load();
@@ -170,7 +170,7 @@ library EngineRules {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         for (uint256 k = 0; k < countries.length; ++k) {
             uint16 country = countries[k];
-            if (country > MAX_COUNTRY) revert IComplianceEngine.InvalidCountry(country);
+            EngineWallets.checkCountry(country);
             uint256 bit = 1 << (country & 0xff);
             if (listed) $.countries[token][country >> 8] |= bit;
             else $.countries[token][country >> 8] &= ~bit;

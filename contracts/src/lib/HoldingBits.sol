@@ -26,17 +26,23 @@ library HoldingBits {
     function free(Holding h) internal pure returns (uint256) {
         uint256 b = balance(h);
         uint256 f = frozen(h);
-        return b > f ? b - f : 0;
+        unchecked {
+            return b > f ? b - f : 0;
+        }
     }
 
     /// @dev Callers know that the balance does not overflow: it is at most the supply, which fits.
     function plus(Holding h, uint256 amount) internal pure returns (Holding) {
-        return Holding.wrap(Holding.unwrap(h) + amount);
+        unchecked {
+            return Holding.wrap(Holding.unwrap(h) + amount);
+        }
     }
 
     /// @dev Callers check that the balance covers `amount`.
     function minus(Holding h, uint256 amount) internal pure returns (Holding) {
-        return Holding.wrap(Holding.unwrap(h) - amount);
+        unchecked {
+            return Holding.wrap(Holding.unwrap(h) - amount);
+        }
     }
 
     /// @dev Callers check that `amount` is at most MAX_FROZEN.
