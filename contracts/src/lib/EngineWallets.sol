@@ -59,6 +59,7 @@ library EngineWallets {
     function holding(address id) external view returns (address[] memory wallets) {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         Account i = $.accounts[id];
+        if (i.wallets() == 0) return wallets; // perhaps a wallet of another identity
         address[] storage more = $.moreWallets[id];
         wallets = new address[](i.wallets());
         address first = firstWallet(id, i);
