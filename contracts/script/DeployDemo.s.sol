@@ -62,7 +62,9 @@ contract DeployDemo is Deploy {
     }
 
     /// @dev What needs the owner is done before the timelock takes over.
-    function _demo(Suite memory s) private returns (Demo memory demo) {
+    function _demo(
+        Suite memory s
+    ) private returns (Demo memory demo) {
         demo.usd = new MockUsd();
         uint256[] memory topics = new uint256[](2);
         (topics[0], topics[1]) = (1, 2);
@@ -86,7 +88,9 @@ contract DeployDemo is Deploy {
         s.more[0] = token;
     }
 
-    function _terms(Suite memory s) private pure returns (TokenFactory.TokenTerms memory t) {
+    function _terms(
+        Suite memory s
+    ) private pure returns (TokenFactory.TokenTerms memory t) {
         t.name = "ACME Bond 2031";
         t.symbol = "ACME31";
         t.isin = "DE000A0DEMO1";
@@ -106,7 +110,8 @@ contract DeployDemo is Deploy {
         (t.countries[0], t.countries[1], t.countries[2]) = (276, 250, 756);
         t.agents = new address[](4);
         t.rights = new uint256[](4);
-        (t.agents[0], t.rights[0]) = (
+        (t.agents[0], t.rights[0]) =
+        (
             _account(2),
             Rights.ERC3643_AGENT | Rights.RULES | Rights.DOCUMENTS | Rights.PAYOUT | Rights.OFFER | Rights.REDEEM
         );
@@ -115,35 +120,50 @@ contract DeployDemo is Deploy {
         (t.agents[3], t.rights[3]) = (address(s.offering), Rights.SUPPLY);
     }
 
-    function _onboard(Suite memory s, uint32 index, uint16 country) private {
+    function _onboard(
+        Suite memory s,
+        uint32 index,
+        uint16 country
+    ) private {
         address investor = _account(index);
         vm.startBroadcast(_key(1));
         s.engine.registerIdentity(investor, investor, country);
         vm.stopBroadcast();
         vm.startBroadcast(_key(3));
-        s.engine.attest(
-            IComplianceEngine.Attestation(
-                // forge-lint: disable-next-line(unsafe-typecast)
-                investor, 1, uint32(block.timestamp + 365 days), uint32(block.timestamp) // until 2106
-            ),
-            _account(3),
-            ""
-        );
+        s.engine
+            .attest(
+                IComplianceEngine.Attestation(
+                    // forge-lint: disable-next-line(unsafe-typecast)
+                    investor,
+                    1,
+                    uint32(block.timestamp + 365 days),
+                    uint32(block.timestamp) // until 2106
+                ),
+                _account(3),
+                ""
+            );
         vm.stopBroadcast();
     }
 
-    function _mint(Demo memory demo, uint32 index) private {
+    function _mint(
+        Demo memory demo,
+        uint32 index
+    ) private {
         vm.startBroadcast(_key(2));
         demo.token.mint(_account(index), 1000e6);
         demo.usd.mint(_account(index), 100_000e6);
         vm.stopBroadcast();
     }
 
-    function _account(uint32 index) private pure returns (address) {
+    function _account(
+        uint32 index
+    ) private pure returns (address) {
         return vm.addr(_key(index));
     }
 
-    function _key(uint32 index) private pure returns (uint256) {
+    function _key(
+        uint32 index
+    ) private pure returns (uint256) {
         return vm.deriveKey(MNEMONIC, index);
     }
 }

@@ -55,14 +55,26 @@ abstract contract SuiteDeployer {
         address feeRecipient;
     }
 
-    function _deploy(Plan memory plan) internal returns (Suite memory s) {
+    function _deploy(
+        Plan memory plan
+    ) internal returns (Suite memory s) {
         address d = plan.deployer;
         s.versions = new VersionRegistry(d);
         s.documents = DocumentRegistry(
-            _proxy(s.versions, "DocumentRegistry", address(new DocumentRegistry(s.versions)), abi.encodeCall(DocumentRegistry.initialize, (d)))
+            _proxy(
+                s.versions,
+                "DocumentRegistry",
+                address(new DocumentRegistry(s.versions)),
+                abi.encodeCall(DocumentRegistry.initialize, (d))
+            )
         );
         s.engine = ComplianceEngine(
-            _proxy(s.versions, "ComplianceEngine", address(new ComplianceEngine(s.versions)), abi.encodeCall(ComplianceEngine.initialize, (d)))
+            _proxy(
+                s.versions,
+                "ComplianceEngine",
+                address(new ComplianceEngine(s.versions)),
+                abi.encodeCall(ComplianceEngine.initialize, (d))
+            )
         );
         s.tokenImplementation = address(new RwaToken(s.versions, s.documents));
         s.policyImplementation = address(new TokenPolicyView());
@@ -71,23 +83,46 @@ abstract contract SuiteDeployer {
         s.versions.add(keccak256("TokenPolicyView"), s.policyImplementation, "1.0.0");
         s.versions.add(keccak256("RedemptionQueue"), s.queueImplementation, "1.0.0");
         s.factory = TokenFactory(
-            _proxy(s.versions, "TokenFactory", address(new TokenFactory(s.versions)), abi.encodeCall(TokenFactory.initialize, (d, s.engine, s.tokenImplementation, s.policyImplementation)))
+            _proxy(
+                s.versions,
+                "TokenFactory",
+                address(new TokenFactory(s.versions)),
+                abi.encodeCall(TokenFactory.initialize, (d, s.engine, s.tokenImplementation, s.policyImplementation))
+            )
         );
         s.engine.grantRights(address(s.factory), Rights.BIND);
         s.dvp = DvpSettlement(
-            _proxy(s.versions, "DvpSettlement", address(new DvpSettlement(s.versions)), abi.encodeCall(DvpSettlement.initialize, (d, plan.feeBps, plan.feeRecipient)))
+            _proxy(
+                s.versions,
+                "DvpSettlement",
+                address(new DvpSettlement(s.versions)),
+                abi.encodeCall(DvpSettlement.initialize, (d, plan.feeBps, plan.feeRecipient))
+            )
         );
         s.offering = PrimaryOffering(
-            _proxy(s.versions, "PrimaryOffering", address(new PrimaryOffering(s.versions)), abi.encodeCall(PrimaryOffering.initialize, (d)))
+            _proxy(
+                s.versions,
+                "PrimaryOffering",
+                address(new PrimaryOffering(s.versions)),
+                abi.encodeCall(PrimaryOffering.initialize, (d))
+            )
         );
         s.distributor = Distributor(
-            _proxy(s.versions, "Distributor", address(new Distributor(s.versions)), abi.encodeCall(Distributor.initialize, (d)))
+            _proxy(
+                s.versions,
+                "Distributor",
+                address(new Distributor(s.versions)),
+                abi.encodeCall(Distributor.initialize, (d))
+            )
         );
         _govern(s, plan);
     }
 
     /// @dev Safe and timelock, and what the Safe may do at once: take away.
-    function _govern(Suite memory s, Plan memory plan) private {
+    function _govern(
+        Suite memory s,
+        Plan memory plan
+    ) private {
         s.safe = ISafe(plan.safe == address(0) ? _deploySafe(plan.safeOwners, plan.safeThreshold) : plan.safe);
         address[] memory proposers = new address[](2);
         (proposers[0], proposers[1]) = (address(s.safe), plan.deployer);
@@ -101,7 +136,10 @@ abstract contract SuiteDeployer {
     }
 
     /// @dev The last steps: the timelock accepts every ownership and slows down, the deployer lets go.
-    function _handOver(Suite memory s, Plan memory plan) internal {
+    function _handOver(
+        Suite memory s,
+        Plan memory plan
+    ) internal {
         address[] memory owned = _owned(s);
         address[] memory targets = new address[](owned.length + 1);
         uint256[] memory values = new uint256[](owned.length + 1);
@@ -122,12 +160,18 @@ abstract contract SuiteDeployer {
     }
 
     /// @dev What must hold when the deployer lets go; the script stops here otherwise.
-    function _verify(Suite memory s, Plan memory plan) internal view {
+    function _verify(
+        Suite memory s,
+        Plan memory plan
+    ) internal view {
         address[] memory owned = _owned(s);
         for (uint256 k = 0; k < owned.length; ++k) {
             require(Ownable2StepUpgradeable(owned[k]).owner() == address(s.timelock), "not owned by the timelock");
-            require(AgentRights(owned[k]).rightsOf(plan.deployer) == 0 || plan.deployer == plan.kycAgent
-                || plan.deployer == plan.tokenDeployer, "deployer kept a right");
+            require(
+                AgentRights(owned[k]).rightsOf(plan.deployer) == 0 || plan.deployer == plan.kycAgent
+                    || plan.deployer == plan.tokenDeployer,
+                "deployer kept a right"
+            );
         }
         TimelockController t = s.timelock;
         require(t.getMinDelay() == plan.delaySecs, "timelock delay");
@@ -138,7 +182,9 @@ abstract contract SuiteDeployer {
         require(!t.hasRole(t.DEFAULT_ADMIN_ROLE(), plan.deployer), "deployer is admin");
     }
 
-    function _owned(Suite memory s) internal pure returns (address[] memory owned) {
+    function _owned(
+        Suite memory s
+    ) internal pure returns (address[] memory owned) {
         owned = new address[](7 + s.more.length);
         owned[0] = address(s.versions);
         owned[1] = address(s.documents);
@@ -152,7 +198,10 @@ abstract contract SuiteDeployer {
         }
     }
 
-    function _deploySafe(address[] memory owners, uint256 threshold) internal returns (address) {
+    function _deploySafe(
+        address[] memory owners,
+        uint256 threshold
+    ) internal returns (address) {
         address singleton = _create(vm.getCode(string.concat(SAFE_ARTIFACTS, "SafeL2.sol/SafeL2.json")));
         address factory =
             _create(vm.getCode(string.concat(SAFE_ARTIFACTS, "proxies/SafeProxyFactory.sol/SafeProxyFactory.json")));
@@ -169,7 +218,9 @@ abstract contract SuiteDeployer {
         return ISafeProxyFactory(factory).createProxyWithNonce(singleton, setup, 0);
     }
 
-    function _create(bytes memory code) private returns (address made) {
+    function _create(
+        bytes memory code
+    ) private returns (address made) {
         assembly {
             made := create(0, add(code, 0x20), mload(code))
         }
@@ -177,10 +228,12 @@ abstract contract SuiteDeployer {
     }
 
     /// @dev Lists the implementation and puts an initialised proxy before it.
-    function _proxy(IVersionRegistry versions, string memory name, address implementation, bytes memory init)
-        private
-        returns (address)
-    {
+    function _proxy(
+        IVersionRegistry versions,
+        string memory name,
+        address implementation,
+        bytes memory init
+    ) private returns (address) {
         versions.add(keccak256(bytes(name)), implementation, "1.0.0");
         return address(new HubProxy(implementation, init));
     }

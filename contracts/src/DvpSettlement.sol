@@ -125,9 +125,15 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     /// @notice The currency took something off on the way; such currencies cannot be settled.
     error PaymentShort(uint256 received, uint256 expected);
 
-    constructor(IVersionRegistry versions_) HubUpgradeable(versions_) {}
+    constructor(
+        IVersionRegistry versions_
+    ) HubUpgradeable(versions_) {}
 
-    function initialize(address owner_, uint16 feeBps, address feeRecipient) external initializer {
+    function initialize(
+        address owner_,
+        uint16 feeBps,
+        address feeRecipient
+    ) external initializer {
         __Ownable_init(owner_);
         _setFee(feeBps, feeRecipient);
     }
@@ -140,7 +146,11 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
 
     /// @notice The caller takes `fill` token units of a signed order at the order's own price, rounded in the maker's
     /// favour. Both sides must have given this contract allowances.
-    function settle(Order calldata order, bytes calldata signature, uint128 fill) external nonReentrant {
+    function settle(
+        Order calldata order,
+        bytes calldata signature,
+        uint128 fill
+    ) external nonReentrant {
         address taker = order.taker;
         if (taker != address(0) && taker != msg.sender) revert WrongTaker(msg.sender);
         bytes32 hash = _consume(order, signature, fill);
@@ -151,12 +161,16 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     }
 
     /// @notice Settles two signed orders against each other. Anyone with both may call.
-    function settleMatch(Match calldata m) external nonReentrant {
+    function settleMatch(
+        Match calldata m
+    ) external nonReentrant {
         _settleMatch(m);
     }
 
     /// @notice {settleMatch} for many; all or none.
-    function settleBatch(Match[] calldata matches) external nonReentrant {
+    function settleBatch(
+        Match[] calldata matches
+    ) external nonReentrant {
         for (uint256 k = 0; k < matches.length; ++k) {
             _settleMatch(matches[k]);
         }
@@ -165,7 +179,9 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     // ---------------------------------------------------------------- withdrawing orders
 
     /// @notice Cancels the caller's order with `nonce`, at once and for good.
-    function cancel(uint64 nonce) external {
+    function cancel(
+        uint64 nonce
+    ) external {
         DvpStorage storage $ = _dvp();
         uint256 bit = 1 << (nonce & 0xff);
         if ($.used[msg.sender][nonce >> 8] & bit != 0) revert OrderUsedUp(msg.sender, nonce);
@@ -174,7 +190,10 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     }
 
     /// @notice Uses up all nonces `word * 256 + n` of the caller where bit n of `mask` is set.
-    function invalidateNonces(uint56 word, uint256 mask) external {
+    function invalidateNonces(
+        uint56 word,
+        uint256 mask
+    ) external {
         _dvp().used[msg.sender][word] |= mask;
         emit NoncesInvalidated(msg.sender, word, mask);
     }
@@ -182,12 +201,16 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     // ---------------------------------------------------------------- questions
 
     /// @notice The EIP-712 digest that a maker signs. It names this chain and this contract.
-    function orderHash(Order calldata order) public view returns (bytes32) {
+    function orderHash(
+        Order calldata order
+    ) public view returns (bytes32) {
         return _hashTypedDataV4(_structHash(order));
     }
 
     /// @return state What stands in the way, and `left`, the token units still to fill.
-    function status(Order calldata order) external view returns (OrderState state, uint256 left) {
+    function status(
+        Order calldata order
+    ) external view returns (OrderState state, uint256 left) {
         DvpStorage storage $ = _dvp();
         uint256 filled = $.filled[orderHash(order)];
         if (_isUsed(order.maker, order.nonce)) {
@@ -197,12 +220,18 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
         return (block.timestamp >= order.expiry ? OrderState.Expired : OrderState.Open, left);
     }
 
-    function isNonceUsed(address maker, uint64 nonce) external view returns (bool) {
+    function isNonceUsed(
+        address maker,
+        uint64 nonce
+    ) external view returns (bool) {
         return _isUsed(maker, nonce);
     }
 
     /// @notice What a fill costs: payment by the buyer, of which the fee is kept from the seller.
-    function quote(Order calldata order, uint128 fill) external view returns (uint256 payment, uint256 fee) {
+    function quote(
+        Order calldata order,
+        uint128 fill
+    ) external view returns (uint256 payment, uint256 fee) {
         payment = _part(order.payment, fill, order.amount, order.sell);
         fee = _fee(payment);
     }
@@ -212,13 +241,18 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     }
 
     /// @notice Sets the fee in 1/10,000 of the payment, at most {MAX_FEE_BPS}. Owner only.
-    function setFee(uint16 feeBps, address recipient) external onlyOwner {
+    function setFee(
+        uint16 feeBps,
+        address recipient
+    ) external onlyOwner {
         _setFee(feeBps, recipient);
     }
 
     // ---------------------------------------------------------------- inside
 
-    function _settleMatch(Match calldata m) private {
+    function _settleMatch(
+        Match calldata m
+    ) private {
         Order calldata s = m.sell;
         Order calldata b = m.buy;
         if (!s.sell || b.sell || s.token != b.token || s.currency != b.currency) revert OrdersDoNotMatch();
@@ -234,7 +268,11 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     }
 
     /// @dev Checks everything about one order and books the fill. State first, movements later.
-    function _consume(Order calldata order, bytes calldata signature, uint256 fill) private returns (bytes32 hash) {
+    function _consume(
+        Order calldata order,
+        bytes calldata signature,
+        uint256 fill
+    ) private returns (bytes32 hash) {
         if (block.timestamp >= order.expiry) revert OrderExpired(order.expiry);
         DvpStorage storage $ = _dvp();
         uint16 feeBps = $.feeBps;
@@ -259,7 +297,11 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
         }
     }
 
-    function _move(bytes32 hash, bytes32 counterHash, Legs memory legs) private {
+    function _move(
+        bytes32 hash,
+        bytes32 counterHash,
+        Legs memory legs
+    ) private {
         (address seller, address buyer) = (legs.seller, legs.buyer);
         if (seller == buyer) revert OrdersDoNotMatch();
         emit OrderSettled(
@@ -283,7 +325,11 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     }
 
     /// @dev A key's signature first: asking a wallet without code whether it has any costs 2,600 gas.
-    function _isSigned(address maker, bytes32 hash, bytes calldata signature) private view returns (bool) {
+    function _isSigned(
+        address maker,
+        bytes32 hash,
+        bytes calldata signature
+    ) private view returns (bool) {
         (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecoverCalldata(hash, signature);
         if (fault == ECDSA.RecoverError.NoError && signer == maker) return true;
         return SignatureChecker.isValidERC1271SignatureNowCalldata(maker, hash, signature);
@@ -291,7 +337,9 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
 
     /// @dev All members are words, so the calldata is the encoding. A word with bits beyond its type is refused where the
     /// member is read; it could not have been signed anyway.
-    function _structHash(Order calldata order) private pure returns (bytes32 hash) {
+    function _structHash(
+        Order calldata order
+    ) private pure returns (bytes32 hash) {
         bytes32 typeHash = ORDER_TYPEHASH;
         assembly ("memory-safe") {
             let p := mload(0x40)
@@ -302,31 +350,45 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     }
 
     /// @dev The domain from constants; the strings of {eip712Domain} hash to the same.
-    function _hashTypedDataV4(bytes32 structHash) internal view override returns (bytes32) {
-        bytes32 domain =
-            keccak256(abi.encode(DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this)));
+    function _hashTypedDataV4(
+        bytes32 structHash
+    ) internal view override returns (bytes32) {
+        bytes32 domain = keccak256(abi.encode(DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this)));
         return MessageHashUtils.toTypedDataHash(domain, structHash);
     }
 
     /// @dev Payment for a part of an order; all three have 128 bits, so nothing overflows.
-    function _part(uint256 payment, uint256 fill, uint256 amount, bool roundUp) private pure returns (uint256) {
+    function _part(
+        uint256 payment,
+        uint256 fill,
+        uint256 amount,
+        bool roundUp
+    ) private pure returns (uint256) {
         unchecked {
             return (payment * fill + (roundUp ? amount - 1 : 0)) / amount;
         }
     }
 
-    function _isUsed(address maker, uint256 nonce) private view returns (bool) {
+    function _isUsed(
+        address maker,
+        uint256 nonce
+    ) private view returns (bool) {
         return _dvp().used[maker][nonce >> 8] & (1 << (nonce & 0xff)) != 0;
     }
 
     /// @dev Rounded down: never more than the rate.
-    function _fee(uint256 payment) private view returns (uint256) {
+    function _fee(
+        uint256 payment
+    ) private view returns (uint256) {
         unchecked {
             return payment * _dvp().feeBps / BPS; // 128 bits times at most 500
         }
     }
 
-    function _setFee(uint16 feeBps, address recipient) private {
+    function _setFee(
+        uint16 feeBps,
+        address recipient
+    ) private {
         if (feeBps > MAX_FEE_BPS) revert FeeTooHigh(feeBps, MAX_FEE_BPS);
         if (feeBps != 0 && recipient == address(0)) revert InvalidFeeRecipient();
         _dvp().feeBps = feeBps;

@@ -103,12 +103,14 @@ contract TokenTest is Base {
 
     // ------------------------------------------------------------ permit
 
-    function _permitDigest(address owner, address spender, uint256 value, uint256 deadline)
-        private
-        view
-        returns (bytes32)
-    {
-        bytes32 typeHash = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+    function _permitDigest(
+        address owner,
+        address spender,
+        uint256 value,
+        uint256 deadline
+    ) private view returns (bytes32) {
+        bytes32 typeHash =
+            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
         bytes32 h = keccak256(abi.encode(typeHash, owner, spender, value, token.nonces(owner), deadline));
         return keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), h));
     }
@@ -562,9 +564,8 @@ contract TokenTest is Base {
     }
 
     function test_policy_changes_within_the_engine() public {
-        address view2 = Clones.cloneWithImmutableArgs(
-            s.policyImplementation, abi.encode(address(token), address(s.engine))
-        );
+        address view2 =
+            Clones.cloneWithImmutableArgs(s.policyImplementation, abi.encode(address(token), address(s.engine)));
         vm.startPrank(timelock);
         token.setIdentityRegistry(view2);
         assertEq(token.compliance(), view2);
@@ -572,15 +573,12 @@ contract TokenTest is Base {
         token.setCompliance(view2);
         vm.expectRevert(abi.encodeWithSelector(IRwaToken.InvalidPolicy.selector, dave));
         token.setCompliance(dave);
-        address foreign = Clones.cloneWithImmutableArgs(
-            s.policyImplementation, abi.encode(address(usd), address(s.engine))
-        );
+        address foreign =
+            Clones.cloneWithImmutableArgs(s.policyImplementation, abi.encode(address(usd), address(s.engine)));
         vm.expectRevert(abi.encodeWithSelector(IRwaToken.InvalidPolicy.selector, foreign));
         token.setCompliance(foreign);
         address other = Clones.cloneWithImmutableArgs(s.policyImplementation, abi.encode(address(token), address(usd)));
-        vm.expectRevert(
-            abi.encodeWithSelector(IRwaToken.EngineInUse.selector, address(s.engine), token.totalSupply())
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRwaToken.EngineInUse.selector, address(s.engine), token.totalSupply()));
         token.setCompliance(other);
         vm.stopPrank();
     }
@@ -591,7 +589,8 @@ contract TokenTest is Base {
         ComplianceEngine engine2 = ComplianceEngine(
             address(
                 new HubProxy(
-                    address(new ComplianceEngine(s.versions)), abi.encodeCall(ComplianceEngine.initialize, (address(this)))
+                    address(new ComplianceEngine(s.versions)),
+                    abi.encodeCall(ComplianceEngine.initialize, (address(this)))
                 )
             )
         );
@@ -714,7 +713,11 @@ contract TokenTest is Base {
 
     // ------------------------------------------------------------ fuzz
 
-    function testFuzz_frozen_is_never_spendable(uint256 balance, uint256 frozen, uint256 amount) public {
+    function testFuzz_frozen_is_never_spendable(
+        uint256 balance,
+        uint256 frozen,
+        uint256 amount
+    ) public {
         balance = _bound(balance, 0, 1_000_000e6);
         vm.startPrank(agent);
         token.burn(alice, 1000e6, CASE);
@@ -731,7 +734,10 @@ contract TokenTest is Base {
         assertTrue(can == ok, "canTransfer tells");
     }
 
-    function testFuzz_forced_transfer_keeps_frozen_consistent(uint256 frozen, uint256 amount) public {
+    function testFuzz_forced_transfer_keeps_frozen_consistent(
+        uint256 frozen,
+        uint256 amount
+    ) public {
         frozen = _bound(frozen, 0, 3000e6);
         amount = _bound(amount, 0, 1000e6);
         vm.startPrank(agent);
