@@ -240,7 +240,7 @@ async fn load(store: &impl Store, maker: &mut Maker, events: usize) {
     for _ in 0..events / LOGS_PER_UNIT {
         let unit = maker.unit(LOGS_PER_UNIT, CommitMode::Bulk);
         let (start, cpu_start) = (Instant::now(), cpu_seconds());
-        store.commit(std::sync::Arc::new(unit)).await.unwrap();
+        store.commit(Arc::new(unit)).await.unwrap();
         spent += start.elapsed();
         cpu += cpu_seconds() - cpu_start;
     }
@@ -266,7 +266,7 @@ async fn live(store: &impl Store, maker: &mut Maker, logs: usize, rounds: usize)
         let mut unit = maker.unit(logs, CommitMode::Live);
         unit.finalized = Some(maker.head.number.saturating_sub(64));
         let start = Instant::now();
-        store.commit(std::sync::Arc::new(unit)).await.unwrap();
+        store.commit(Arc::new(unit)).await.unwrap();
         times.push(start.elapsed());
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

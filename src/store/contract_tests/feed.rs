@@ -1,5 +1,6 @@
 //! The feed: ordered, exactly once, whatever the pace of the reader and the reorgs in between.
 
+use std::sync::Arc;
 use std::collections::BTreeSet;
 
 use super::Backend;
@@ -84,7 +85,7 @@ pub(crate) async fn a_reader_at_any_pace_ends_with_the_chain(backend: &impl Back
         .map(|(limit, pace)| Client::new(limit, pace))
         .into();
     for round in 0..120u64 {
-        store.commit(std::sync::Arc::new(world.step(&mut seed))).await.expect("commits");
+        store.commit(Arc::new(world.step(&mut seed))).await.expect("commits");
         for client in &mut clients {
             if round % client.pace == 0 {
                 client.page(&store).await;
@@ -107,12 +108,12 @@ pub(crate) async fn a_late_reader_hears_nothing_of_what_was_retracted_before(
     let store = backend.open(0).await;
     store.open_chain(CHAIN, "test").await.expect("opens");
     let mut world = World::new(CHAIN);
-    store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 5)]]))).await.expect("commits");
+    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 5)]]))).await.expect("commits");
     let mut early = Client::new(10, 1);
-    store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 0, 2, 5)]]))).await.expect("commits");
+    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 2, 5)]]))).await.expect("commits");
     early.drain(&store).await;
     let replacement = vec![vec![transfer(1, 0, 3, 5)]];
-    store.commit(std::sync::Arc::new(world.reorg(Some(1), replacement))).await.expect("commits");
+    store.commit(Arc::new(world.reorg(Some(1), replacement))).await.expect("commits");
     early.drain(&store).await;
     assert_eq!((early.present, early.retractions), (known(&world), 1));
     let mut late = Client::new(10, 1);
@@ -128,7 +129,7 @@ pub(crate) async fn finality_is_told_once(backend: &impl Backend) {
     for number in 1..=6u64 {
         let mut unit = world.extend(vec![vec![transfer(1, 0, number, 5)]]);
         unit.finalized = Some(number / 2);
-        store.commit(std::sync::Arc::new(unit)).await.expect("commits");
+        store.commit(Arc::new(unit)).await.expect("commits");
     }
     let head = store.finalize(CHAIN, 5).await.expect("finalizes");
     assert_eq!(store.feed_head().await.expect("head"), head);

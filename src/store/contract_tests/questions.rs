@@ -1,5 +1,7 @@
 //! The read port: filters, orders, pages, holders now and then.
 
+use std::sync::Arc;
+
 use alloy_primitives::{Address, U256};
 
 use super::Backend;
@@ -62,7 +64,7 @@ async fn filled(backend: &impl Backend, mode: CommitMode) -> (impl Store + Queri
     let mut seed = 42;
     for _ in 0..12 {
         let blocks = world.random_blocks(&mut seed, 5);
-        store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+        store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
     }
     (store, world)
 }
@@ -140,7 +142,7 @@ pub(crate) async fn a_bulk_load_answers_like_a_live_one(backend: &impl Backend) 
     answer_every_filter(&store, &world).await;
     world.mode = CommitMode::Live;
     let blocks = world.random_blocks(&mut 5, 5);
-    store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+    store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
     answer_every_filter(&store, &world).await;
     store.end_bulk().await.expect("ending twice does no harm");
 }
@@ -154,7 +156,7 @@ pub(crate) async fn pages_are_not_shifted_by_new_blocks(backend: &impl Backend) 
         let page = store.events(query.clone()).await.expect("page");
         seen.extend(page.items.iter().map(|e| (e.chain.0, e.block_number, e.log_index)));
         query.after = page.next_cursor;
-        store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 1)]]))).await.expect("commits");
+        store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 1)]]))).await.expect("commits");
     }
     assert_eq!(seen, whole[..30]);
 }
@@ -167,7 +169,7 @@ pub(crate) async fn chains_are_listed_as_one_by_time(backend: &impl Backend) {
         let mut world = World::new(chain);
         store.open_chain(chain, "test").await.expect("opens");
         let blocks = world.random_blocks(&mut seed, 10 + index);
-        store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+        store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
         let places = expected(&world, &EventQuery::default());
         all.extend(places.into_iter().map(|place| (place.1, place)));
     }
@@ -259,7 +261,7 @@ pub(crate) async fn holders_pages_answer_for_the_block_of_the_first(backend: &im
     let first = store.holders(CHAIN, token, None, 2, None).await.expect("page").expect("token");
     let poorest = whole.last().expect("holders").0;
     let n = (1..=6).find(|n| account(*n) == poorest).expect("one of ours");
-    store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 0, n, 1_000_000)]]))).await.expect("commits");
+    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, n, 1_000_000)]]))).await.expect("commits");
     let cursor = first.holders.next_cursor.clone();
     let rest = store.holders(CHAIN, token, None, 100, cursor).await.expect("page").expect("token");
     assert_eq!(rest.at, first.at);
@@ -333,7 +335,7 @@ pub(crate) async fn undecoded_logs_are_kept_and_counted(backend: &impl Backend) 
     store.open_chain(CHAIN, "test").await.expect("opens");
     let mut world = World::new(CHAIN);
     let garbage = super::world::made(1, 1, What::Garbage);
-    store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 5), garbage]]))).await.expect("commits");
+    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 5), garbage]]))).await.expect("commits");
     let page = store.events(EventQuery { limit: 5, ..EventQuery::default() }).await.expect("page");
     assert_eq!(page.items.len(), 2);
     assert_eq!(page.items[0].event, None);

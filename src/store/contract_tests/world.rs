@@ -268,7 +268,7 @@ impl World {
             mode: self.mode,
             rewind_to,
             blocks: new.iter().map(block).collect(),
-            logs: logs,
+            logs,
             recognised,
             docs: touched.into_keys().map(|key| (key, self.docs.get(&key).cloned())).collect(),
             undo,

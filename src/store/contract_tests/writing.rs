@@ -11,6 +11,7 @@ use crate::pipeline::store::Store;
 use crate::store::read::{EventQuery, Order, Queries};
 use crate::types::asset::DocKey;
 use crate::types::chain::{BlockId, ChainId, Proof};
+use crate::types::log::LogBuf;
 
 /// Everything the store says, against everything the world knows.
 pub(crate) async fn agree(store: &(impl Store + Queries), world: &World, keys: &[DocKey]) {
@@ -58,8 +59,8 @@ pub(crate) async fn a_store_remembers_where_it_stands(backend: &impl Backend) {
     let store = backend.open(0).await;
     let fresh = store.open_chain(CHAIN, "test").await.expect("opens");
     assert_eq!((fresh.cursor, fresh.finalized, fresh.window.len()), (None, None, 0));
-    let first = store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50)], vec![]]))).await;
-    let second = store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 1, 2, 20)]]))).await;
+    let first = store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50)], vec![]]))).await;
+    let second = store.commit(Arc::new(world.extend(vec![vec![transfer(1, 1, 2, 20)]]))).await;
     assert!(first.expect("commits") < second.expect("commits"), "the feed counts up");
     store.finalize(CHAIN, 1).await.expect("finalizes");
     drop(store);
@@ -72,7 +73,7 @@ pub(crate) async fn a_store_remembers_where_it_stands(backend: &impl Backend) {
     assert_eq!(state.window, window);
     agree(&store, &world, &every_key()).await;
     assert_eq!(store.chains().await.expect("chains")[0].name, "renamed");
-    store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 2, 3, 20)]]))).await.expect("goes on");
+    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 2, 3, 20)]]))).await.expect("goes on");
     agree(&store, &world, &every_key()).await;
 }
 
@@ -83,8 +84,8 @@ pub(crate) async fn a_unit_that_does_not_continue_the_index_is_refused_whole(
     let store = backend.open(0).await;
     store.open_chain(CHAIN, "test").await.expect("opens");
     let unit = world.extend(vec![vec![transfer(1, 0, 1, 50)]]);
-    store.commit(std::sync::Arc::new(unit.clone())).await.expect("commits");
-    let twice = store.commit(std::sync::Arc::new(unit)).await;
+    store.commit(Arc::new(unit.clone())).await.expect("commits");
+    let twice = store.commit(Arc::new(unit)).await;
     assert!(matches!(twice, Err(StoreError::NotContiguous { .. })), "{twice:?}");
 
     let mut other = World::new(CHAIN);
@@ -96,12 +97,12 @@ pub(crate) async fn a_unit_that_does_not_continue_the_index_is_refused_whole(
     stranger.recognised.clear();
     stranger.cursor.number = 2;
     for unit in [stranger, world.clone().reorg(Some(0), vec![vec![]]).without_rewind()] {
-        let refused = store.commit(std::sync::Arc::new(unit)).await;
+        let refused = store.commit(Arc::new(unit)).await;
         assert!(matches!(refused, Err(StoreError::NotContiguous { .. })), "{refused:?}");
     }
     agree(&store, &world, &every_key()).await;
     let unopened = World::new(ChainId(5)).extend(vec![vec![]]);
-    assert!(store.commit(std::sync::Arc::new(unopened)).await.is_err(), "a chain must be opened first");
+    assert!(store.commit(Arc::new(unopened)).await.is_err(), "a chain must be opened first");
 }
 
 impl crate::pipeline::store::CommitUnit {
@@ -115,7 +116,7 @@ pub(crate) async fn a_malformed_unit_is_refused_whole(backend: &impl Backend) {
     let mut world = World::new(CHAIN);
     let store = backend.open(0).await;
     store.open_chain(CHAIN, "test").await.expect("opens");
-    store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50)]]))).await.expect("commits");
+    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50)]]))).await.expect("commits");
     let logs = vec![transfer(2, 0, 7, 9), transfer(2, 0, 8, 9)];
     let good = world.clone().extend(vec![logs, vec![]]);
     let mut short = good.clone();
@@ -134,10 +135,10 @@ pub(crate) async fn a_malformed_unit_is_refused_whole(backend: &impl Backend) {
     }
     swapped.logs = reversed;
     for unit in [short, unlinked, behind, homeless, swapped] {
-        assert!(store.commit(std::sync::Arc::new(unit)).await.is_err());
+        assert!(store.commit(Arc::new(unit)).await.is_err());
         agree(&store, &world, &every_key()).await;
     }
-    store.commit(std::sync::Arc::new(good)).await.expect("the good one is still welcome");
+    store.commit(Arc::new(good)).await.expect("the good one is still welcome");
 }
 
 pub(crate) async fn a_rewind_takes_back_everything_of_its_blocks(backend: &impl Backend) {
@@ -150,7 +151,7 @@ pub(crate) async fn a_rewind_takes_back_everything_of_its_blocks(backend: &impl 
         vec![transfer(1, 1, 2, 5), suite, made(1, 0, What::Garbage)],
         vec![transfer(2, 0, 6, 5)],
     ];
-    store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+    store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
     let gone = account(6);
     let takes_part = |participant| EventQuery {
         participant: Some(participant),
@@ -158,16 +159,16 @@ pub(crate) async fn a_rewind_takes_back_everything_of_its_blocks(backend: &impl 
         ..EventQuery::default()
     };
     assert_eq!(store.events(takes_part(gone)).await.expect("events").items.len(), 2);
-    store.commit(std::sync::Arc::new(world.reorg(Some(1), vec![vec![], vec![transfer(1, 1, 3, 7)]]))).await.expect("ok");
+    store.commit(Arc::new(world.reorg(Some(1), vec![vec![], vec![transfer(1, 1, 3, 7)]]))).await.expect("ok");
     agree(&store, &world, &every_key()).await;
     assert_eq!(store.events(takes_part(gone)).await.expect("events").items.len(), 0);
     assert!(store.tokens(None, 10, None).await.expect("tokens").items.len() == 1);
     // A rewind alone, without a block behind it.
-    store.commit(std::sync::Arc::new(world.reorg(Some(1), vec![]))).await.expect("rewinds");
+    store.commit(Arc::new(world.reorg(Some(1), vec![]))).await.expect("rewinds");
     agree(&store, &world, &every_key()).await;
     // Below what is final there is no way back.
     store.finalize(CHAIN, 1).await.expect("finalizes");
-    let refused = store.commit(std::sync::Arc::new(world.clone().reorg(Some(0), vec![vec![]]))).await;
+    let refused = store.commit(Arc::new(world.clone().reorg(Some(0), vec![vec![]]))).await;
     assert!(matches!(refused, Err(StoreError::NotContiguous { .. })), "{refused:?}");
     agree(&store, &world, &every_key()).await;
 }
@@ -179,7 +180,7 @@ pub(crate) async fn undo_records_restore_and_vanish_with_finality(backend: &impl
     let mut seed = 7;
     for _ in 0..6 {
         let blocks = world.random_blocks(&mut seed, 2);
-        store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+        store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
     }
     for to in (0..12u64).rev() {
         let undo = store.undo_above(CHAIN, to).await.expect("undo");
@@ -209,7 +210,7 @@ pub(crate) async fn random_reorgs_leave_what_the_chain_says(backend: &impl Backe
         let mut store = backend.open(0).await;
         store.open_chain(chain, "test").await.expect("opens");
         for round in 0..40u64 {
-            store.commit(std::sync::Arc::new(world.step(&mut seed))).await.expect("commits");
+            store.commit(Arc::new(world.step(&mut seed))).await.expect("commits");
             agree(&store, &world, &every_key()).await;
             if round % 10 == 9 {
                 drop(store);
@@ -228,13 +229,13 @@ pub(crate) async fn proof_is_counted_from_the_first_block_without_gap(backend: &
     let through = async || store.chains().await.expect("chains")[0].verified_through;
     let mut unit = world.extend(vec![vec![]; 4]);
     unit.blocks[2].proof = Proof::Unverified;
-    store.commit(std::sync::Arc::new(unit)).await.expect("commits");
+    store.commit(Arc::new(unit)).await.expect("commits");
     assert_eq!(through().await, Some(2), "block 3 has no proof");
-    store.commit(std::sync::Arc::new(world.extend(vec![vec![]; 2]))).await.expect("commits");
+    store.commit(Arc::new(world.extend(vec![vec![]; 2]))).await.expect("commits");
     assert_eq!(through().await, Some(2));
-    store.commit(std::sync::Arc::new(world.reorg(Some(2), vec![vec![]; 5]))).await.expect("commits");
+    store.commit(Arc::new(world.reorg(Some(2), vec![vec![]; 5]))).await.expect("commits");
     assert_eq!(through().await, Some(7), "the unproven block was replaced");
-    store.commit(std::sync::Arc::new(world.reorg(Some(5), vec![]))).await.expect("commits");
+    store.commit(Arc::new(world.reorg(Some(5), vec![]))).await.expect("commits");
     assert_eq!(through().await, Some(5));
 }
 
@@ -245,12 +246,12 @@ pub(crate) async fn layouts_keep_their_meaning_when_a_process_numbers_them_anew(
     let store = backend.open(0).await;
     store.open_chain(CHAIN, "test").await.expect("opens");
     let frozen = made(1, 1, What::TokensFrozen { account: account(1), value: 3 });
-    store.commit(std::sync::Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50), frozen]]))).await.expect("commits");
+    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50), frozen]]))).await.expect("commits");
     drop(store);
     let store = backend.open(7).await;
     store.open_chain(CHAIN, "test").await.expect("opens");
     world.shift = 7;
-    store.commit(std::sync::Arc::new(world.extend(vec![vec![frozen]]))).await.expect("commits");
+    store.commit(Arc::new(world.extend(vec![vec![frozen]]))).await.expect("commits");
     let query =
         EventQuery { event: Some("TokensFrozen".into()), limit: 9, ..EventQuery::default() };
     let listed = store.events(query).await.expect("events").items;
@@ -272,12 +273,12 @@ pub(crate) async fn chains_do_not_mix(backend: &impl Backend) {
     for _ in 0..5 {
         for world in &mut worlds {
             let blocks = world.random_blocks(&mut seed, 2);
-            store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+            store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
         }
     }
     let keys: Vec<_> = every_key();
     let before: Docs = worlds[1].docs.clone();
-    store.commit(std::sync::Arc::new(worlds[0].reorg(Some(3), vec![vec![]]))).await.expect("rewinds one of them");
+    store.commit(Arc::new(worlds[0].reorg(Some(3), vec![vec![]]))).await.expect("rewinds one of them");
     assert_eq!(worlds[1].docs, before);
     for world in &worlds {
         agree(&store, world, &keys).await;

@@ -1,5 +1,6 @@
 //! The contract tests against this back end, and what only it promises.
 
+use std::sync::Arc;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -93,7 +94,7 @@ async fn indexes_left_out_by_a_killed_load_come_back_with_the_first_live_block()
     store.open_chain(CHAIN, "test").await.expect("opens");
     world.mode = CommitMode::Bulk;
     let blocks = world.random_blocks(&mut 1, 20);
-    store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+    store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
     drop(store);
     let path = files.path().join(FILE_NAME);
     let present = || {
@@ -105,7 +106,7 @@ async fn indexes_left_out_by_a_killed_load_come_back_with_the_first_live_block()
     store.open_chain(CHAIN, "test").await.expect("opens");
     world.mode = CommitMode::Live;
     let blocks = world.random_blocks(&mut 2, 1);
-    store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+    store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
     drop(store);
     assert!(present());
 }
@@ -120,12 +121,12 @@ async fn a_reader_beside_the_writer_sees_commits_and_cannot_write() {
     let mut world = World::new(CHAIN);
     let blocks = world.random_blocks(&mut 1, 20);
     let logs: usize = blocks.iter().map(Vec::len).sum();
-    store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+    store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
     let query = EventQuery { limit: 500, ..EventQuery::default() };
     let page = reader.events(query).await.expect("events");
     assert_eq!(page.items.len(), logs);
     assert!(page.items.iter().any(|event| event.args.len() > 1), "its layouts were matched");
-    assert!(reader.commit(std::sync::Arc::new(world.extend(vec![vec![]]))).await.is_err());
+    assert!(reader.commit(Arc::new(world.extend(vec![vec![]]))).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,7 +136,7 @@ async fn any_tool_can_read_the_views() {
     store.open_chain(CHAIN, "test").await.expect("opens");
     let mut world = World::new(CHAIN);
     let blocks = world.random_blocks(&mut 1, 30);
-    store.commit(std::sync::Arc::new(world.extend(blocks))).await.expect("commits");
+    store.commit(Arc::new(world.extend(blocks))).await.expect("commits");
     let file = rusqlite::Connection::open(files.path().join(FILE_NAME)).expect("opens");
     let count = |view: &str| -> i64 {
         file.query_row(&format!("SELECT count(*) FROM {view}"), [], |row| row.get(0))
@@ -187,7 +188,7 @@ async fn child_that_gets_killed() {
     let (mut world, mut seed, start) = replay(state.cursor).expect("a place in the script");
     for step in start..STEPS_MAX {
         world.mode = if step < BULK_STEPS { CommitMode::Bulk } else { CommitMode::Live };
-        store.commit(std::sync::Arc::new(world.step(&mut seed))).await.expect("commits");
+        store.commit(Arc::new(world.step(&mut seed))).await.expect("commits");
         if step == BULK_STEPS {
             store.end_bulk().await.expect("builds");
         }
@@ -272,7 +273,7 @@ async fn a_backup_is_a_store_of_its_own() {
     store.open_chain(CHAIN, "test").await.expect("opens");
     let (mut world, mut seed) = (World::new(CHAIN), 3);
     for _ in 0..10 {
-        store.commit(std::sync::Arc::new(world.step(&mut seed))).await.expect("commits");
+        store.commit(Arc::new(world.step(&mut seed))).await.expect("commits");
     }
     let copy = Files::new();
     let to = copy.path().join(FILE_NAME);
@@ -280,7 +281,7 @@ async fn a_backup_is_a_store_of_its_own() {
     let again = store.backup(&to).await.expect_err("never over a file").to_string();
     assert!(again.contains("exists already"), "{again}");
     let then = world.clone();
-    store.commit(std::sync::Arc::new(world.step(&mut seed))).await.expect("the original goes on");
+    store.commit(Arc::new(world.step(&mut seed))).await.expect("the original goes on");
     let restored = copy.try_open().expect("opens");
     agree(&restored, &then, &every_key()).await;
 }
