@@ -342,7 +342,7 @@ impl Recipe {
             }
             _ => {
                 let countries = Book::countries();
-                let country = countries[rng.below(countries.len() as u64) as usize];
+                let country = countries[rng.place(countries.len())];
                 let words = [wallet, Word::number(country)];
                 LogSpec::new(registry, Kind::CountryUpdated, &words, Data::Empty)
             }

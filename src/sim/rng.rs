@@ -40,6 +40,11 @@ impl Rng {
         u32::try_from(self.below(u64::from(limit))).unwrap_or(0)
     }
 
+    /// A place in a list of this length.
+    pub(super) fn place(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap_or(0)
+    }
+
     /// True with probability `rate` (0 never, 1 always).
     pub(super) fn chance(&mut self, rate: f64) -> bool {
         const UNIT: f64 = 1.0 / (1u64 << 53) as f64;

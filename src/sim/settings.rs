@@ -3,9 +3,10 @@
 //! Reads no command line and no file: `cli` fills this struct, tests fill it by hand.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
 use std::time::Duration;
 
-use super::faults::{Caps, FaultRule};
+use super::faults::{Caps, FaultRule, ParseFaultError};
 
 /// Most logs a generated block may hold; transactions are numbered with 16 bits.
 pub(super) const LOGS_PER_BLOCK_MAX: u32 = 50_000;
@@ -132,7 +133,53 @@ impl Default for Settings {
     }
 }
 
+/// Numbers between colons.
+fn numbers<const N: usize>(text: &str, form: &str) -> Result<[u64; N], ParseFaultError> {
+    let parsed: Option<Vec<u64>> = text.split(':').map(|number| number.parse().ok()).collect();
+    let parsed = parsed.and_then(|numbers| <[u64; N]>::try_from(numbers).ok());
+    parsed.ok_or_else(|| ParseFaultError(format!("{text:?} is not of the form {form}")))
+}
+
+impl FromStr for ForkPlan {
+    type Err = ParseFaultError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let [at, depth, length] = numbers(text, "HEIGHT:DEPTH:LENGTH")?;
+        Ok(Self { at, depth, length })
+    }
+}
+
+impl FromStr for RandomForks {
+    type Err = ParseFaultError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let [every_blocks, depth_max] = numbers(text, "EVERY_BLOCKS:DEPTH_MAX")?;
+        Ok(Self { every_blocks, depth_max })
+    }
+}
+
 impl Settings {
+    /// Adds a fault from its text: for every provider, or with `N:` in front for provider N.
+    pub fn add_fault(&mut self, text: &str) -> Result<(), ParseFaultError> {
+        let numbered = text
+            .split_once(':')
+            .and_then(|(number, rule)| number.parse::<usize>().ok().map(|number| (number, rule)));
+        match numbered {
+            None => {
+                let rule: FaultRule = text.parse()?;
+                self.providers.iter_mut().for_each(|one| one.faults.push(rule.clone()));
+            }
+            Some((number, rule)) => {
+                let count = self.providers.len();
+                let provider = self.providers.get_mut(number).ok_or_else(|| {
+                    ParseFaultError(format!("no provider {number}; there are {count} from 0"))
+                })?;
+                provider.faults.push(rule.parse()?);
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that is wrong with the settings, each with its field.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
@@ -179,5 +226,55 @@ impl Settings {
             "forks: a fork needs at least one new block and must leave block 1 alone".into(),
         );
         faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::faults::Vendor;
+    use super::*;
+
+    #[test]
+    fn texts_of_the_command_line_are_read_or_refused_with_their_form() {
+        assert_eq!("12:3:5".parse(), Ok(ForkPlan { at: 12, depth: 3, length: 5 }));
+        assert_eq!("20:6".parse(), Ok(RandomForks { every_blocks: 20, depth_max: 6 }));
+        let error = "20".parse::<RandomForks>().expect_err("one number").to_string();
+        assert!(error.contains("EVERY_BLOCKS:DEPTH_MAX"), "{error}");
+        let caps: Caps = "alchemy::10000".parse().expect("good");
+        assert_eq!(
+            caps,
+            Caps { vendor: Vendor::Alchemy, results_max: Some(10_000), ..Caps::default() }
+        );
+        assert!("nobody:1".parse::<Caps>().is_err());
+        assert!("geth:many".parse::<Caps>().is_err());
+    }
+
+    #[test]
+    fn a_fault_goes_to_all_providers_or_to_one() {
+        let mut settings =
+            Settings { providers: vec![ProviderSettings::default(); 2], ..Settings::default() };
+        settings.add_fault("hang=0.5").expect("good");
+        settings.add_fault("1:drop-log").expect("good");
+        let faults: Vec<_> = settings.providers.iter().map(|one| one.faults.len()).collect();
+        assert_eq!(faults, [1, 2]);
+        assert!(settings.add_fault("2:hang").is_err());
+        assert!(settings.add_fault("0:hung").is_err());
+    }
+
+    #[test]
+    fn every_wrong_setting_is_named() {
+        let wrong = Settings {
+            contracts: 0,
+            holders: 1,
+            transfer_percent: 95,
+            block_time: Duration::ZERO,
+            providers: Vec::new(),
+            ..Settings::default()
+        };
+        let faults = wrong.faults();
+        for field in ["contracts", "holders", "transfer_percent", "block_time", "providers"] {
+            assert!(faults.iter().any(|fault| fault.starts_with(field)), "{field}: {faults:?}");
+        }
+        assert_eq!(Settings::default().faults(), Vec::<String>::new());
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Texts as seen in the wild; which of them a client can learn from is the client's problem.
 
+use std::str::FromStr;
+
+use super::plan::ParseFaultError;
+
 /// Whose words a refusal uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Vendor {
@@ -34,6 +38,28 @@ pub struct Caps {
     pub results_max: Option<u64>,
     /// Items of one batch.
     pub batch_max: Option<u64>,
+}
+
+impl FromStr for Caps {
+    type Err = ParseFaultError;
+
+    /// `VENDOR[:BLOCKS[:RESULTS[:BATCH]]]`; an empty number is no limit.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split(':');
+        let name = parts.next().unwrap_or_default();
+        let vendor = Vendor::find(name).ok_or_else(|| {
+            let names: Vec<_> = Vendor::ALL.iter().map(|(_, name)| *name).collect();
+            ParseFaultError(format!("unknown vendor {name:?}; known: {}", names.join(", ")))
+        })?;
+        let mut limit = || match parts.next() {
+            None | Some("") => Ok(None),
+            Some(number) => number
+                .parse()
+                .map(Some)
+                .map_err(|_| ParseFaultError(format!("{number:?} in {text:?} is no number"))),
+        };
+        Ok(Self { vendor, blocks_max: limit()?, results_max: limit()?, batch_max: limit()? })
+    }
 }
 
 /// How a call is refused.

@@ -32,7 +32,7 @@ impl FaultRule {
 /// Why a rule's text was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct ParseFaultError(String);
+pub struct ParseFaultError(pub(in crate::sim) String);
 
 impl FromStr for FaultRule {
     type Err = ParseFaultError;

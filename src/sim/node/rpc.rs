@@ -239,9 +239,7 @@ async fn batch(provider: &Arc<Provider>, dice: &Dice<'_>, body: &[u8]) -> Reply 
 
 /// Faults about which items a batch's answer holds.
 fn disturb(dice: &Dice<'_>, method: &str, answers: &mut Vec<Vec<u8>>) {
-    let pick = |fault, count: usize| {
-        usize::try_from(dice.rng(fault).below(count as u64)).unwrap_or_default()
-    };
+    let pick = |fault, count: usize| dice.rng(fault).place(count);
     if dice.hits(Fault::BatchMissing, method) {
         answers.remove(pick(Fault::BatchMissing, answers.len()));
     }
@@ -252,8 +250,7 @@ fn disturb(dice: &Dice<'_>, method: &str, answers: &mut Vec<Vec<u8>>) {
     if dice.hits(Fault::BatchShuffled, method) {
         let mut rng = dice.rng(Fault::BatchShuffled);
         for at in (1..answers.len()).rev() {
-            let other = usize::try_from(rng.below(at as u64 + 1)).unwrap_or_default();
-            answers.swap(at, other);
+            answers.swap(at, rng.place(at + 1));
         }
     }
 }

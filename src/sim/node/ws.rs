@@ -289,6 +289,10 @@ impl Session {
         while common > 0 && old.hash(common) != lens.view.hash(common) {
             common -= 1;
         }
+        if common == lens.announced && common < old_head {
+            // The head went back on its own branch: a lie that no node announces.
+            return Ok(());
+        }
         (self.shown, self.shown_head) = (Arc::clone(&lens.view), lens.announced);
         if self.silent || self.subscriptions.is_empty() {
             return Ok(());

@@ -78,7 +78,7 @@ fn receipt(receipt: &Value) -> ReceiptWithBloom<EthereumReceipt<TxType>> {
         Log::new(get(log, "address"), topics, data).expect("at most four topics")
     });
     let made = EthereumReceipt {
-        tx_type: TxType::try_from(quantity(receipt, "type") as u8).expect("a type"),
+        tx_type: TxType::try_from(quantity(receipt, "type")).expect("a type"),
         success: quantity(receipt, "status") == 1,
         cumulative_gas_used: quantity(receipt, "cumulativeGasUsed"),
         logs: logs.collect(),
