@@ -44,7 +44,7 @@ struct Scripted(Arc<Mutex<World>>);
 
 fn logs_of(block: &BlockRef) -> LogBuf {
     let mut logs = LogBuf::default();
-    if block.number % 2 == 1 {
+    if !block.number.is_multiple_of(2) {
         return logs;
     }
     for log_index in 0..LOGS_A_BLOCK {
@@ -76,7 +76,7 @@ impl Scripted {
             let seed = [parent.as_slice(), &number.to_be_bytes(), &[fork]].concat();
             let block = BlockRef { number, hash: keccak256(seed), parent, timestamp: number };
             let mut bloom = Bloom::ZERO;
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 bloom.accrue(BloomInput::Raw(OURS.as_slice()));
             }
             let receipts_root = root(&logs_of(&block));
@@ -219,7 +219,7 @@ impl Consumer {
     fn assert_holds(&self, node: &Scripted) {
         assert_eq!(self.blocks, node.truth());
         for (number, hash) in &self.blocks {
-            let expected = if number % 2 == 0 { LOGS_A_BLOCK } else { 0 };
+            let expected = if number.is_multiple_of(2) { LOGS_A_BLOCK } else { 0 };
             let logs = self.logs.range((*number, 0)..=(*number, u32::MAX));
             assert!(logs.clone().all(|(_, block)| block == hash));
             assert_eq!(logs.count(), expected as usize, "logs of block {number}");

@@ -80,7 +80,7 @@ fn ethereum_18000000_is_proven_and_every_transfer_is_decoded() {
             .expect("the log");
         let word = log["topics"][1].as_str().expect("topic");
         let from = args["from"].as_str().expect("from").to_lowercase();
-        assert_eq!(from.trim_start_matches("0x"), &word[26..], "{event}");
+        assert!(word.ends_with(from.trim_start_matches("0x")), "{event}");
     }
 }
 

@@ -112,9 +112,6 @@ metrics_listen = "127.0.0.1:{metrics_port}"
                 if line.starts_with("listening on http://") && ready.send(()).is_err() {
                     break;
                 }
-                if std::env::var_os("RWAHUB_TEST_SHOW_LOGS").is_some() {
-                    eprintln!("{line}");
-                }
             }
         });
         wait.recv_timeout(START).expect("the daemon serves");

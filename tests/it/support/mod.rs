@@ -7,6 +7,7 @@ pub(crate) mod hub;
 pub(crate) mod replay;
 pub(crate) mod tokens;
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
@@ -23,9 +24,9 @@ pub(crate) fn root() -> PathBuf {
 
 /// Records that a test could not run and why, where `make test` counts it. A skip fails CI.
 pub(crate) fn skip(what: &str, reason: &str) {
-    eprintln!("SKIP {what}: {reason}");
+    let mut stderr = std::io::stderr().lock();
+    writeln!(stderr, "SKIP {what}: {reason}").expect("stderr");
     if let Ok(file) = std::env::var("RWAHUB_TEST_SKIPS") {
-        use std::io::Write;
         let mut file =
             std::fs::OpenOptions::new().create(true).append(true).open(file).expect("skip list");
         writeln!(file, "SKIP {what}: {reason}").expect("skip list");
