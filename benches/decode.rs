@@ -1,6 +1,7 @@
 //! One log → one event, per decoder, in one run: the figures are ratios between rows of a group.
 //!
-//! `transfer` is the common case, `claim` an event with a tail of dynamic values. JSON is not in here.
+//! `transfer` is the common case, `claim` an event with a tail of dynamic values, `json` the whole way
+//! from an `eth_getLogs` answer to typed fields.
 
 use std::hint::black_box;
 
@@ -239,5 +240,68 @@ fn claim(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, transfer, claim);
+/// The answer of a node that sends every field, 633 bytes per log.
+fn answer(input: &Input) -> Vec<u8> {
+    let logs: Vec<String> = input
+        .ours
+        .iter()
+        .map(|log| {
+            let head = log.head;
+            let topics: Vec<String> =
+                log.topics().iter().map(|topic| format!("\"{topic}\"")).collect();
+            format!(
+                r#"{{"address":"{:#x}","topics":[{}],"data":"{}","blockHash":"{}","blockNumber":"{:#x}","blockTimestamp":"0x64f0b1c7","transactionHash":"{}","transactionIndex":"{:#x}","logIndex":"{:#x}","removed":false}}"#,
+                head.address,
+                topics.join(","),
+                Bytes::copy_from_slice(log.data),
+                B256::from(U256::from(head.block_number)),
+                head.block_number,
+                B256::from(U256::from(head.block_number * 7)),
+                head.tx_index,
+                head.log_index,
+            )
+        })
+        .collect();
+    format!("[{}]", logs.join(",")).into_bytes()
+}
+
+/// What an alloy user gets: owned logs, then the typed event.
+fn json_alloy(answer: &[u8]) -> U256 {
+    let logs: Vec<alloy_rpc_types_eth::Log> = serde_json::from_slice(answer).expect("an answer");
+    let mut sum = U256::ZERO;
+    for log in &logs {
+        let event = Transfer::decode_log_validate(&log.inner).expect("a transfer");
+        black_box((event.address, event.from, event.to, log.block_number, log.log_index));
+        sum = sum.wrapping_add(event.value);
+    }
+    sum
+}
+
+fn json_ours(answer: &[u8], registry: &Registry) -> U256 {
+    let logs = rwahub::rpc::wire::logs::parse(answer).expect("an answer");
+    let mut sum = U256::ZERO;
+    for log in logs.iter() {
+        if let Recognition::Event { event: RwaEvent::Erc20Transfer(event), .. } =
+            registry.recognise(log)
+        {
+            black_box((log.head.address, event.from(), event.to(), log.head.block_number));
+            sum = sum.wrapping_add(event.value());
+        }
+    }
+    sum
+}
+
+fn json(c: &mut Criterion) {
+    let answer = answer(&transfers());
+    let any = registry(&[]);
+    assert_eq!(json_ours(&answer, &any), json_alloy(&answer));
+
+    let mut group = c.benchmark_group("json");
+    group.throughput(Throughput::Elements(LOGS));
+    group.bench_function("serde_json_alloy_sol", |b| b.iter(|| json_alloy(&answer)));
+    group.bench_function("scanner_registry_words", |b| b.iter(|| json_ours(&answer, &any)));
+    group.finish();
+}
+
+criterion_group!(benches, transfer, claim, json);
 criterion_main!(benches);

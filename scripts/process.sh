@@ -5,10 +5,10 @@
 # shellcheck shell=bash
 
 # When the outermost script started: those it calls count on from there.
-export RWAHUB_STARTED="${RWAHUB_STARTED:-$(date +%s)}"
+export RWAHUB_TEST_STARTED="${RWAHUB_TEST_STARTED:-$(date +%s)}"
 
 # One progress line on stderr, with the seconds since then.
-say() { printf '[%4ss] %s\n' "$(($(date +%s) - RWAHUB_STARTED))" "$*" >&2; }
+say() { printf '[%4ss] %s\n' "$(($(date +%s) - RWAHUB_TEST_STARTED))" "$*" >&2; }
 
 die() {
   printf 'error: %s\n' "$*" >&2

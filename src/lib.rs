@@ -31,6 +31,8 @@ pub mod bus;
 
 pub mod gateway;
 
+pub mod sim;
+
 pub mod app;
 
 pub mod cli;

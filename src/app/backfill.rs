@@ -60,7 +60,7 @@ pub async fn run(
     drop(task.follower);
     let committed = runner.await.context("the pipeline task died")?;
     committed?;
-    let reached = followed?;
+    let reached = followed.map_err(|error| super::explain(settings, error))?;
 
     let (_, verified_through) = index_of(&parts, chain).await?;
     let progress = &task.progress;

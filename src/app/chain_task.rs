@@ -10,6 +10,7 @@ use crate::chain::fetch::Fetcher;
 use crate::chain::follow::{Doorbell, Follower, Settings, Stored};
 use crate::chain::node::Node;
 use crate::chain::pool_node::PoolNode;
+use crate::chain::profile::bloom_rule;
 use crate::chain::queue;
 use crate::chain::verify::Verifier;
 use crate::config;
@@ -36,15 +37,18 @@ impl ChainTask {
     /// Reads where the store stands and builds both ends.
     pub(super) async fn open(parts: &Parts, chain: &config::Chain) -> Result<Self> {
         let pool = parts.pool(chain.id).context("a pool per configured chain")?;
-        let (registry, tags) =
+        let (mut registry, tags) =
             parts.take_registry(chain.id).context("a registry per configured chain")?;
         let store: Arc<dyn Store> = Arc::clone(&parts.store) as Arc<dyn Store>;
         let state = store.open_chain(chain.id, &chain.name).await?;
+        for factory in registry.factories().collect::<Vec<_>>() {
+            registry.learn_from(store.logs_by(chain.id, factory).await?.iter());
+        }
         let filters = build::filters(&registry);
         let (sender, updates) = queue::bounded(QUEUE_BYTES);
         let fetcher = Fetcher {
             node: node(&pool, &filters, chain),
-            verifier: Verifier::new(chain.verify, filters.clone()),
+            verifier: Verifier::new(chain.verify, bloom_rule(chain.id), filters.clone()),
         };
         let progress = Arc::new(Progress::default());
         let runner = Runner::new(

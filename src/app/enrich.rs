@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, hex};
 use anyhow::Result;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Parts;
@@ -14,8 +15,10 @@ use crate::types::chain::ChainId;
 
 /// Tokens asked in one round: three small calls each.
 const TOKENS_A_ROUND: usize = 32;
-/// Pause when there is nothing new, and after a round that failed.
+/// Pause after a round that failed.
 const PAUSE: Duration = Duration::from_secs(1);
+/// New tokens come in bursts: their blocks are let in before they are asked.
+const SETTLE: Duration = Duration::from_millis(50);
 
 const NAME: [u8; 4] = hex!("06fdde03");
 const SYMBOL: [u8; 4] = hex!("95d89b41");
@@ -27,24 +30,35 @@ const TEXT_MAX_BYTES: usize = 256;
 pub(super) async fn run(parts: Arc<Parts>, stop: CancellationToken) -> Result<()> {
     let mut feed = parts.bus.subscribe();
     loop {
-        let progressed = match round(&parts).await {
-            Ok(progressed) => progressed,
+        feed.mark_unchanged();
+        let next = match round(&parts).await {
+            Ok(true) => continue,
+            Ok(false) => Next::NewEvents,
             Err(error) => {
                 log::debug!("token metadata not read, trying again: {error:#}");
-                false
+                Next::Pause
             }
         };
-        if progressed {
-            continue;
-        }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = async {
-                tokio::time::sleep(PAUSE).await;
-                // A closed feed means that the process is going down; `stop` ends the loop.
-                feed.changed().await.ok();
-            } => {}
+            () = wait(next, &mut feed) => {}
         }
+    }
+}
+
+/// What a round waits for.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    NewEvents,
+    Pause,
+}
+
+async fn wait(next: Next, feed: &mut watch::Receiver<u64>) {
+    match next {
+        // A closed feed means that the process is going down; it waits for the stop signal.
+        Next::NewEvents if feed.changed().await.is_err() => std::future::pending().await,
+        Next::NewEvents => tokio::time::sleep(SETTLE).await,
+        Next::Pause => tokio::time::sleep(PAUSE).await,
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::Parts;
 use super::chain_task::{ChainTask, ring};
-use super::enrich;
+use super::{enrich, gauges};
 use super::live::Live;
 use crate::chain::follow::Doorbell;
 use crate::config::{self, Config};
@@ -61,6 +61,7 @@ pub async fn run(config: &Config, announce: &dyn Announce) -> Result<()> {
     let stopped = stop.clone().cancelled_owned();
     servers.spawn(async move { Ok(telemetry::server::run(metrics, stopped).await?) });
     servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
+    servers.spawn(gauges::run(Arc::clone(&parts), stop.clone()));
     let address = door.local_addr().context("the gateway's own address")?;
     servers.spawn(serve(door, Arc::clone(&parts), config.gateway.clone(), stop.clone()));
     announce.listening(address);

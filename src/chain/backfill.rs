@@ -88,7 +88,7 @@ async fn patiently(fetcher: &Fetcher, range: BlockRange) -> Result<Segment, Chai
         match fetcher.history(range).await {
             Ok(segment) => return Ok(segment),
             Err(error) if error.is_retryable() => {
-                log::warn!(range:% = range, wait_ms = wait.as_millis() as u64; "range failed, trying again: {error}");
+                log::warn!(range:% = range, wait:? = wait; "range failed, trying again: {error}");
                 tokio::time::sleep(wait).await;
                 wait = wait.saturating_mul(2).min(RETRY_LAST);
             }

@@ -16,6 +16,7 @@ use super::queue::UpdateSender;
 use super::reorg::{Verdict, Window};
 use super::update::{ChainUpdate, Segment};
 use crate::telemetry::health::{ChainState, HealthBoard};
+use crate::telemetry::metrics::{self, Metric};
 use crate::types::chain::{BlockId, BlockRange, BlockRef, ChainId};
 
 /// A hint that there may be a new block. Carries the hash where the ringer knows it.
@@ -116,7 +117,7 @@ impl Follower {
                 Err(error) if error.is_retryable() => {
                     let why = Some(error.to_string());
                     self.health.chain(self.settings.chain, ChainState::Stalled, why);
-                    log::warn!(chain = self.settings.chain.0, wait_ms = wait.as_millis() as u64; "head not followed, trying again: {error}");
+                    log::warn!(chain = self.settings.chain.0, wait:? = wait; "head not followed, trying again: {error}");
                     tokio::time::sleep(wait).await;
                     wait = wait.saturating_mul(2).min(RETRY_LAST);
                     hint = Doorbell { hash: None };
@@ -153,7 +154,7 @@ impl Follower {
         if head.block.number > self.next_block().saturating_add(CATCH_UP_BLOCKS) {
             self.history(None).await?;
         }
-        self.health.head(self.settings.chain, BlockId::from(&head.block));
+        self.saw_head(&head);
         self.reach(head).await?;
         self.finality().await?;
         self.health.chain(self.settings.chain, ChainState::Live, None);
@@ -370,6 +371,12 @@ impl Follower {
     async fn at(&self, number: u64) -> Result<Header, ChainError> {
         let header = self.fetcher.node.header_at(number).await?;
         header.ok_or_else(|| ChainError::NotYet(number.to_string()))
+    }
+
+    fn saw_head(&self, head: &Header) {
+        let chain = self.settings.chain;
+        self.health.head(chain, BlockId::from(&head.block));
+        metrics::gauge(Metric::ChainHead, &[&chain.to_string()]).set(head.block.number);
     }
 
     fn tip(&self) -> Option<BlockId> {

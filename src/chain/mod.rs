@@ -15,6 +15,8 @@ pub mod receipts_root;
 
 pub mod reorg;
 
+pub mod profile;
+
 pub mod verify;
 
 pub mod fetch;

@@ -12,6 +12,7 @@ use super::error::ChainError;
 use super::fetch::Fetcher;
 use super::follow::{Doorbell, Follower, Settings, Stored};
 use super::node::{Header, Node, Receipts};
+use super::profile::BloomRule;
 use super::queue::{self, UpdateReceiver};
 use super::update::ChainUpdate;
 use super::verify::Verifier;
@@ -231,7 +232,7 @@ fn follower(node: &Scripted, stored: Option<(&[BlockId], u64)>) -> (Follower, Up
     let filters = vec![LogFilter::by_topic0(vec![OURS], Vec::new())];
     let fetcher = Fetcher {
         node: Arc::new(node.clone()),
-        verifier: Verifier::new(Verify::Receipts, filters),
+        verifier: Verifier::new(Verify::Receipts, BloomRule::Complete, filters),
     };
     let settings = Settings {
         chain: ChainId(1),

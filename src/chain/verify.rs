@@ -7,6 +7,7 @@ use alloy_primitives::{B256, BloomInput};
 
 use super::error::ChainError;
 use super::node::{Header, Node, Receipts};
+use super::profile::BloomRule;
 use super::update::ProvenBlock;
 use crate::config::Verify;
 use crate::rpc::eth::LogFilter;
@@ -21,13 +22,14 @@ const RECEIPTS_CHUNK_BLOCKS: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Verifier {
     policy: Verify,
+    bloom: BloomRule,
     filters: Vec<LogFilter>,
 }
 
 impl Verifier {
     /// A verifier for logs fetched with `filters`.
-    pub fn new(policy: Verify, filters: Vec<LogFilter>) -> Self {
-        Self { policy, filters }
+    pub fn new(policy: Verify, bloom: BloomRule, filters: Vec<LogFilter>) -> Self {
+        Self { policy, bloom, filters }
     }
 
     /// Proves `logs` to be those of `headers` (ascending, linked). Sorts and completes them.
@@ -127,7 +129,8 @@ impl Verifier {
     }
 
     fn bloom_may_hold(&self, header: &Header) -> bool {
-        self.filters.iter().any(|filter| {
+        self.bloom == BloomRule::Partial
+            || self.filters.iter().any(|filter| {
             let holds = |bytes: &[u8]| header.bloom.contains_input(BloomInput::Raw(bytes));
             let address =
                 filter.addresses.is_empty() || filter.addresses.iter().any(|a| holds(a.as_slice()));

@@ -48,7 +48,12 @@ impl<'a> Reader<'a> {
         for (name, node) in table.iter() {
             if !also.contains(&name) && !section.keys.iter().any(|key| key.name == name) {
                 // The value may be a secret under a mistyped name: never shown.
-                let hint = hint_for_unknown(name, section);
+                let hint = match &node.place {
+                    Place::Variable(variable) => {
+                        format!("{}; or unset {variable}", hint_for_unknown(name, section))
+                    }
+                    _ => hint_for_unknown(name, section),
+                };
                 reader.note(name, None, &node.place, "unknown key", Some(hint));
             }
         }

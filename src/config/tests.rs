@@ -130,7 +130,7 @@ fn bad_variables_and_flags_are_faults_that_name_them() {
             "chain.id (command line): chain is a list: a number must follow it; name a key of config.toml.example",
             "chain[0].start_block = \"-1\" (environment RWAHUB_CHAIN__0__START_BLOCK): out of range; use a whole number, 0 or above",
             "gateway.listen.x (environment RWAHUB_GATEWAY__LISTEN__X): listen is a value and has no keys of its own; name a key of config.toml.example",
-            "gateway.listens (environment RWAHUB_GATEWAY__LISTENS): unknown key; did you mean listen?",
+            "gateway.listens (environment RWAHUB_GATEWAY__LISTENS): unknown key; did you mean listen?; or unset RWAHUB_GATEWAY__LISTENS",
         ]
     );
 }
@@ -157,13 +157,13 @@ fn every_fault_is_reported_at_once_and_none_prints_a_secret() {
 [[chain]]
 id = 1
 name = "main"
-confirmatons = 3
+confirmation = 3
 [[chain.provider]]
 name = "a"
 url = "ftp://node.example/SECRET"
 [[chain.provider]]
 name = "a"
-ulr = "https://node.example/SECRET"
+uri = "https://node.example/SECRET"
 weight = 0
 [[chain.provider]]
 url = "https:///SECRET"
@@ -199,7 +199,7 @@ fn contracts_must_fit_their_chain_abi_and_addresses() {
         one("abi = \"erc366\"\naddress = \"any\""),
         one("abi = \"text.json\"\naddress = \"any\""),
         one("abi = \"functions.json\"\naddress = \"any\""),
-        one("abi = \"erc20\"\naddress = \"any\"\nevents = [\"Transfr\", \"Minted\"]"),
+        one("abi = \"erc20\"\naddress = \"any\"\nevents = [\"Transfers\", \"Minted\"]"),
         one("abi = \"erc20\"\naddress = \"all\""),
         one("abi = \"erc20\"\naddress = []"),
         one("abi = \"erc20\""),
@@ -271,4 +271,31 @@ fn doubtful_settings_are_warned_about() {
         [[contract]]\nname = \"a\"\nchain_id = 1\nabi = \"erc20\"\naddress = \"any\"\nstart_block = 5\n";
     let (_, warnings) = load_with(text, &[], &[]).expect("good");
     insta::assert_snapshot!(warnings.join("\n"));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+
+    /// Lines of the example in any order and number, cut and salted, never panic, and every fault
+    /// is one line.
+    #[test]
+    fn any_text_is_a_configuration_or_a_list_of_faults(
+        picks in proptest::collection::vec((0usize..80, 0usize..40, ".{0,6}"), 0..30),
+    ) {
+        let lines: Vec<&str> = EXAMPLE.lines().collect();
+        let text: String = picks
+            .iter()
+            .map(|(line, cut, salt)| {
+                let line = lines[line % lines.len()].trim_start_matches("# ");
+                let head: String = line.chars().take(line.chars().count().saturating_sub(*cut)).collect();
+                if cut % 3 == 0 { format!("{line}\n") } else { format!("{head}{salt}\n") }
+            })
+            .collect();
+        if let Err(faults) = load_with(&text, &[], &[]) {
+            proptest::prop_assert!(!faults.is_empty());
+            for fault in faults {
+                proptest::prop_assert!(!fault.contains('\n'), "{fault:?}");
+            }
+        }
+    }
 }

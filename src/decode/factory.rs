@@ -43,6 +43,11 @@ impl Registry {
         !self.creations.is_empty()
     }
 
+    /// The factories' own addresses, whose logs name the children.
+    pub fn factories(&self) -> impl Iterator<Item = Address> {
+        self.creations.keys().copied()
+    }
+
     /// The children that this log creates. The first pass over a block's logs, before
     /// [`Self::recognise`].
     pub fn created(&self, log: LogView<'_>, out: &mut Vec<Child>) {
@@ -77,6 +82,19 @@ impl Registry {
         }
         self.children.list.push(child);
         true
+    }
+
+    /// Learns every child that these logs create and says how many were new: the first pass over a
+    /// block, and the way to know old children again from stored logs.
+    pub fn learn_from<'a>(&mut self, logs: impl IntoIterator<Item = LogView<'a>>) -> usize {
+        if !self.has_factories() {
+            return 0;
+        }
+        let mut found = Vec::new();
+        for log in logs {
+            self.created(log, &mut found);
+        }
+        found.into_iter().filter(|child| self.learn(*child)).count()
     }
 
     /// Takes back every child created above `block`.

@@ -252,6 +252,8 @@ fn children_are_matched_from_their_block_on_and_forgotten_on_a_reorg() {
     assert_eq!(registry.children().len(), 1);
     registry.forget_above(19);
     assert_eq!(registry.children(), []);
+    assert_eq!(registry.learn_from(creation.iter()), 1);
+    registry.forget_above(0);
     assert_eq!(seen(&registry, &at(21, 0)), (None, None, None));
 }
 

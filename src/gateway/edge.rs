@@ -12,17 +12,18 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use http_body_util::Limited;
 use hyper::body::{Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::{Class, Language, Problem};
+use super::measure::{Measures, UNMATCHED};
 
 /// Header that names a request in answers, logs and problems.
 pub(in crate::gateway) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,10 +38,11 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone)]
 pub struct RequestId(pub HeaderValue);
 
-/// Largest request body, for the middleware.
-#[derive(Debug, Clone, Copy)]
+/// What the middleware needs to know.
+#[derive(Debug, Clone)]
 pub(in crate::gateway) struct Edge {
     pub(in crate::gateway) max_body_bytes: usize,
+    pub(in crate::gateway) measures: Measures,
 }
 
 /// The middleware.
@@ -49,6 +51,8 @@ pub(in crate::gateway) async fn edge(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let id = request_id(request.headers());
     let accept_language = request.headers().get(header::ACCEPT_LANGUAGE).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
@@ -68,6 +72,8 @@ pub(in crate::gateway) async fn edge(
     }
     protect(response.headers_mut());
     response.headers_mut().insert(REQUEST_ID, id);
+    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    edge.measures.done(route, response.status(), begun.elapsed());
     response
 }
 

@@ -24,6 +24,8 @@ mod landing;
 
 mod limits;
 
+mod measure;
+
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +42,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate as _, Size
 use self::edge::{Edge, cors};
 use self::error::{Class, Problem};
 use self::live::ChainLive;
+use self::measure::Measures;
 use self::rest::Api;
 use crate::config;
 use crate::store::read::Queries;
@@ -73,7 +76,7 @@ pub fn build(parts: Parts) -> Router {
     let data = data.merge(rpc);
     let data =
         if config.public_read { data } else { data.route_layer(from_fn(rest::refuse_anonymous)) };
-    let edge = Edge { max_body_bytes: config.max_body_bytes };
+    let edge = Edge { max_body_bytes: config.max_body_bytes, measures: Measures::default() };
     Router::new()
         .merge(data)
         .merge(rest::open(api).layer(compression.clone()))

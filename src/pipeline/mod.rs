@@ -15,4 +15,6 @@ pub mod runner;
 
 pub mod rewind;
 
+mod meters;
+
 pub mod error;

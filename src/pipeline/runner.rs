@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::apply::{Finished, Turn, Work};
 use super::error::{PipelineError, StoreError};
 use super::handler::{Handler, StateView};
+use super::meters::Meters;
 use super::sink::Sink;
 use super::store::{
     ChainState, CommitBlock, CommitMode, CommitUnit, ContractTag, Recognised, Store,
@@ -58,6 +60,7 @@ pub struct Runner {
     writing: Option<JoinHandle<Result<u64, StoreError>>>,
     /// The store defers its indexes; built when history ends.
     bulk: bool,
+    meters: Meters,
 }
 
 /// What a runner is made of.
@@ -89,6 +92,7 @@ impl Runner {
             finalized: state.finalized,
             writing: None,
             bulk: false,
+            meters: Meters::new(parts.chain),
         }
     }
 
@@ -98,8 +102,10 @@ impl Runner {
         while let Some(update) = updates.recv().await {
             match update {
                 ChainUpdate::Committed(segment) => self.commit(segment, None).await?,
-                ChainUpdate::Reorged { fork, segment, .. } => {
-                    self.commit(segment, Some(fork)).await?
+                ChainUpdate::Reorged { fork, orphaned, segment } => {
+                    self.meters.reorged(orphaned.len());
+                    self.registry.forget_above(fork.number);
+                    self.commit(segment, Some(fork)).await?;
                 }
                 ChainUpdate::Finalized(block) => self.finalize(block).await?,
                 ChainUpdate::CaughtUp => self.end_of_history().await?,
@@ -121,6 +127,8 @@ impl Runner {
             Phase::History => u64::MAX,
             Phase::Head => self.finalized.unwrap_or(0),
         };
+        // A child may log in the very block that creates it: learn first, recognise after.
+        self.registry.learn_from(segment.logs.iter());
         let mut work = Work::new(&self.registry, &self.tags, segment, undo_above);
         if let Some(fork) = fork {
             work.touch(self.restore(fork.number).await?);
@@ -218,8 +226,8 @@ impl Runner {
         if let Some(finalized) = unit.finalized {
             self.finalized = self.finalized.max(Some(finalized));
         }
-        let store = Arc::clone(&self.store);
-        self.writing = Some(tokio::spawn(insist(store, Arc::new(unit))));
+        let (store, meters) = (Arc::clone(&self.store), self.meters.clone());
+        self.writing = Some(tokio::spawn(insist(store, Arc::new(unit), meters)));
     }
 
     /// Waits for the commit under way and tells who waits for it.
@@ -231,6 +239,7 @@ impl Runner {
         })??;
         if let Some(cursor) = self.cursor {
             self.progress.tip.store(cursor.number, Ordering::Relaxed);
+            self.meters.indexed(cursor.number);
         }
         self.tell(seq);
         Ok(())
@@ -243,6 +252,7 @@ impl Runner {
         }
         let seq = self.store.finalize(self.chain, block).await?;
         self.finalized = Some(block);
+        self.meters.finalized(block);
         self.tell(seq);
         Ok(())
     }
@@ -272,6 +282,7 @@ impl Runner {
         self.progress.logs.fetch_add(logs, Ordering::Relaxed);
         self.progress.events.fetch_add(events, Ordering::Relaxed);
         self.progress.undecoded.fetch_add(logs - events, Ordering::Relaxed);
+        self.meters.committing(finished.blocks.len() as u64, events, logs - events);
     }
 
     fn tell(&self, seq: u64) {
@@ -282,16 +293,24 @@ impl Runner {
 }
 
 /// Writes until the store takes it: a unit is never skipped.
-async fn insist(store: Arc<dyn Store>, unit: Arc<CommitUnit>) -> Result<u64, StoreError> {
+async fn insist(
+    store: Arc<dyn Store>,
+    unit: Arc<CommitUnit>,
+    meters: Meters,
+) -> Result<u64, StoreError> {
     let mut wait = RETRY_FIRST;
     loop {
+        let started = Instant::now();
         match store.commit(Arc::clone(&unit)).await {
             Err(error) if error.is_retryable() => {
-                log::error!(chain = unit.chain.0, wait_ms = wait.as_millis() as u64; "commit failed, trying again: {error}");
+                log::error!(chain = unit.chain.0, wait:? = wait; "commit failed, trying again: {error}");
                 tokio::time::sleep(wait).await;
                 wait = wait.saturating_mul(2).min(RETRY_LAST);
             }
-            outcome => return outcome,
+            outcome => {
+                meters.committed(unit.mode, started.elapsed());
+                return outcome;
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::Address;
 use async_trait::async_trait;
 
 use super::error::StoreError;
@@ -103,6 +104,9 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Undo records of all blocks above `block`, newest first: applying them in this order restores
     /// the documents as they were right after `block`.
     async fn undo_above(&self, chain: ChainId, block: u64) -> Result<Vec<Undo>, StoreError>;
+
+    /// Every stored log of one contract, oldest first: how a start learns a factory's children again.
+    async fn logs_by(&self, chain: ChainId, address: Address) -> Result<LogBuf, StoreError>;
 
     /// Applies one unit. After `Ok(seq)` it survives a crash of the process; `seq` is the number of
     /// the last feed entry written (see `types::feed`).

@@ -6,3 +6,7 @@
 pub mod read;
 
 pub mod embedded;
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "made-up numbers are small")]
+mod contract_tests;

@@ -64,7 +64,7 @@ impl BlockRange {
     }
 
     /// The first `span` blocks of the range and what is left of it.
-    pub fn split_first(&self, span: u64) -> (BlockRange, Option<BlockRange>) {
+    pub fn split_first(&self, span: u64) -> (Self, Option<Self>) {
         let last = self.from.saturating_add(span.max(1) - 1);
         if last >= self.to {
             return (*self, None);

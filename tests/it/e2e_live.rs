@@ -43,18 +43,18 @@ fn a_stream_sees_new_events_retractions_and_resumes_from_its_cursor() {
     let newest_first: Vec<_> = seen.iter().rev().map(|event| event.data["id"].clone()).collect();
     assert_eq!(retracted, newest_first);
 
-    // A reader that had seen two of the three gets no third, and retractions of its two alone.
+    // A reader that had seen two of the three goes on exactly there: the third, then all taken back.
     let mut resumed = EventStream::open(hub.port, "/api/v1/events/stream", Some(&middle));
     let mut replayed = Vec::new();
-    while replayed.len() < 2 {
+    while replayed.len() < 4 {
         let event = resumed.next().expect("a replay in time");
-        match event.event.as_str() {
-            "observed" => panic!("the third was retracted before this reader came: {event:?}"),
-            "retracted" => replayed.push(event.data["id"].clone()),
-            _ => {}
+        if event.event != "finalized" {
+            replayed.push((event.event, event.data["id"].clone()));
         }
     }
-    assert_eq!(replayed, newest_first[1..]);
+    let mut expected = vec![("observed".to_owned(), newest_first[0].clone())];
+    expected.extend(newest_first.into_iter().map(|id| ("retracted".to_owned(), id)));
+    assert_eq!(replayed, expected);
 }
 
 #[test]
@@ -98,7 +98,8 @@ fn the_api_answers_what_its_users_ask_first() {
 
     let refused = http::get(hub.port, "/api/v1/events?chain=1&limit=none");
     assert_eq!(refused.status, 400, "{}", refused.body);
-    assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+    let kind = refused.header("content-type").unwrap_or_default();
+    assert!(kind.starts_with("application/problem+json"), "{kind}");
     assert!(refused.body.contains("chain") && refused.body.contains("limit"), "{}", refused.body);
     assert_eq!(http::get(hub.port, "/livez").status, 200);
     assert_eq!(http::get(hub.port, "/readyz").status, 200);

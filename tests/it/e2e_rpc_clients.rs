@@ -44,9 +44,9 @@ fn cast_reads_and_sends_through_the_proxy() {
 
 #[test]
 fn viem_reads_writes_and_watches_through_the_proxy() {
-    let Some(node) = Anvil::start(&["--mixed-mining", "--block-time", "1"]) else { return };
-    node.call("evm_setAutomine", json!([true]));
+    let Some(node) = Anvil::start(&[]) else { return };
     let Some(tokens) = Tokens::deploy(&node) else { return };
+    node.call("evm_setAutomine", json!([true]));
     let modules = root().join(".toolchain/node_modules");
     if !modules.join("viem").exists() {
         return skip("viem", "not installed; scripts/toolchain installs it");

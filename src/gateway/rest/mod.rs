@@ -14,6 +14,8 @@ pub(in crate::gateway) mod status;
 
 pub(in crate::gateway) mod stream;
 
+mod tail;
+
 mod export;
 
 pub(in crate::gateway) mod query;
@@ -31,6 +33,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use self::tail::Tail;
 use super::error::{Class, Problem};
 use super::limits::{COST_READ, Caller, Limiter};
 use super::live::ChainLive;
@@ -54,6 +57,7 @@ pub(in crate::gateway) struct ApiParts {
     pub(in crate::gateway) feed: watch::Receiver<u64>,
     pub(in crate::gateway) live: Arc<dyn ChainLive>,
     pub(in crate::gateway) version: String,
+    tail: Tail,
     /// One permit per open event stream.
     pub(in crate::gateway) streams: Arc<Semaphore>,
     pub(in crate::gateway) limiter: Limiter,
@@ -81,6 +85,7 @@ impl Api {
         version: String,
     ) -> Self {
         Self(Arc::new(ApiParts {
+            tail: Tail::new(Arc::clone(&queries)),
             queries,
             feed,
             live,

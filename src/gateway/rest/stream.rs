@@ -25,6 +25,7 @@ use crate::gateway::error::{Class, Language, Problem};
 use crate::gateway::limits::{COST_STREAM, Caller};
 use crate::gateway::server::Drain;
 use crate::store::read::ContractFilter;
+use crate::telemetry::metrics::{self, GaugeGuard, Metric};
 use crate::types::chain::ChainId;
 use crate::types::event::EventRecord;
 use crate::types::feed::{FeedCursor, FeedItem};
@@ -37,8 +38,6 @@ pub(super) const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client waits before it connects again, in milliseconds.
 const RETRY_MS: u64 = 2_000;
-/// Items of one read of the feed: about 150 kB as text.
-const FEED_PAGE: usize = 256;
 
 /// Events as they are observed, retracted by a reorg, and finalized.
 #[utoipa::path(
@@ -102,6 +101,7 @@ pub(in crate::gateway) async fn stream(
         failed: false,
         last_sent: Instant::now(),
         _permit: permit,
+        _counted: metrics::gauge(Metric::GatewaySseClients, &[]).enter(),
     };
     let body = stream::unfold(reader, |mut reader| async move {
         let bytes = reader.next().await?;
@@ -184,6 +184,7 @@ struct Reader {
     failed: bool,
     last_sent: Instant,
     _permit: OwnedSemaphorePermit,
+    _counted: GaugeGuard,
 }
 
 impl Reader {
@@ -201,33 +202,23 @@ impl Reader {
                 return None;
             }
             let published = *self.feed.borrow_and_update();
-            let page = match self.api.queries.feed(self.cursor, FEED_PAGE).await {
-                Ok(page) => page,
+            let stretch = match self.api.tail.read(self.cursor, published).await {
+                Ok(stretch) => stretch,
                 Err(error) => return Some(self.fail(error.into())),
             };
-            if page.is_empty() {
-                self.skip_to(published);
-                if let Some(bytes) = self.wait().await? {
-                    return Some(bytes);
-                }
-                continue;
-            }
-            let text = self.frames(page);
+            let text = self.frames(&stretch.items);
+            self.cursor = stretch.next;
             if !text.is_empty() {
                 return Some(text.into());
             }
             if self.last_sent.elapsed() >= HEARTBEAT {
                 return Some(self.mark(": \n"));
             }
-        }
-    }
-
-    /// Nothing lies between the cursor and the entry `published` before the read: stand behind it,
-    /// so that quiet blocks are not read again at each step. Not when the feed moved meanwhile: the
-    /// read may then have left out events whose retraction is still to come.
-    fn skip_to(&mut self, published: u64) {
-        if *self.feed.borrow() == published && published >= self.cursor.seq {
-            self.cursor = FeedCursor { seq: published.saturating_add(1), within: None };
+            if stretch.items.is_empty()
+                && let Some(bytes) = self.wait().await?
+            {
+                return Some(bytes);
+            }
         }
     }
 
@@ -247,24 +238,20 @@ impl Reader {
         format!("{first}id: {}\n\n", feed_cursor::encode(self.cursor)).into()
     }
 
-    /// Moves the cursor behind `page` and writes what the client wants of it.
-    fn frames(&mut self, page: Vec<(FeedCursor, FeedItem)>) -> String {
+    /// What the client wants of `items`, as text.
+    fn frames(&self, items: &[(FeedCursor, FeedItem)]) -> String {
         let mut out = String::new();
-        for (cursor, item) in page {
-            self.cursor = cursor;
-            if !self.filter.wants(&item) {
-                continue;
-            }
+        for (cursor, item) in items.iter().filter(|(_, item)| self.filter.wants(item)) {
             match item {
                 FeedItem::Observed(event) => {
-                    frame(&mut out, "observed", cursor, &dto::Event::from(event));
+                    frame(&mut out, "observed", *cursor, &dto::Event::from(event.clone()));
                 }
                 FeedItem::Retracted(event) => {
-                    frame(&mut out, "retracted", cursor, &dto::Event::from(event));
+                    frame(&mut out, "retracted", *cursor, &dto::Event::from(event.clone()));
                 }
                 FeedItem::Finalized { chain, block } => {
-                    let data = dto::Finalized { chain_id: chain.0, block_number: block };
-                    frame(&mut out, "finalized", cursor, &data);
+                    let data = dto::Finalized { chain_id: chain.0, block_number: *block };
+                    frame(&mut out, "finalized", *cursor, &data);
                 }
             }
         }

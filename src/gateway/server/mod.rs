@@ -30,8 +30,9 @@ use tower::Service as _;
 use self::admission::{Admission, Permit};
 use self::stall::WriteStall;
 
-/// How long open requests may take to end after shutdown began; systemd's default patience is 90 s.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long open requests may take to end after shutdown began: as long as an answer may take. The
+/// process has more patience (15 s), so that this server can still say what it cut.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that has not sent one whole request head by then is not a client.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a further request head on a kept connection, the pause before it included. Above the keep-alive

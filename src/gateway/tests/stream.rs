@@ -236,3 +236,25 @@ async fn a_stream_ends_on_drain_and_on_a_failing_store() {
     );
     assert!(client.next().await.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_block_costs_one_read_however_many_watch() {
+    let fake = Arc::new(Fake::default());
+    let router = fake.router();
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = Client::open(&router, "", None).await;
+        client.body.next().await.unwrap().unwrap();
+        clients.push(client);
+    }
+    let before = fake.feed_reads.load(Ordering::SeqCst);
+    for block in 0..10 {
+        fake.publish(vec![observed(1_000 + block, 0)]);
+        let next = clients.iter_mut().map(Client::next);
+        for frame in futures_util::future::join_all(next).await {
+            assert_eq!(frame.unwrap().data["block_number"], 1_000 + block);
+        }
+    }
+    let reads = fake.feed_reads.load(Ordering::SeqCst) - before;
+    assert!(reads <= 20, "{reads} reads for 10 blocks and 100 clients");
+}

@@ -99,7 +99,7 @@ mod tests {
         let all = LogFilter::default();
         assert_eq!(all.params_for_range(range), r#"[{"fromBlock":"0x1","toBlock":"0xff"}]"#);
         assert_eq!(all.params_for_subscription(), r#"["logs",{}]"#);
-        let mut filter = LogFilter { addresses: vec![Address::repeat_byte(0xAb)], ..all };
+        let mut filter = LogFilter { addresses: vec![Address::repeat_byte(0xab)], ..all };
         filter.topics[1] = vec![B256::repeat_byte(1)];
         let text = filter.params_for_block(B256::repeat_byte(2));
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");

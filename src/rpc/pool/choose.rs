@@ -89,10 +89,15 @@ fn best<'a>(endpoints: &[&'a Arc<Endpoint>], want: &Want<'_>) -> &'a Arc<Endpoin
             && e.health.throttled_for().is_none()
             && !e.health.lacks_method(want.method)
     };
-    let tiers: [&dyn Fn(&&Arc<Endpoint>) -> bool; 3] =
-        [&|e| untried(e) && fit(e) && e.has_budget(), &|e| untried(e) && fit(e), &|e| fit(e)];
+    let tier = |wanted: &dyn Fn(&&Arc<Endpoint>) -> bool| -> Vec<&Arc<Endpoint>> {
+        endpoints.iter().copied().filter(wanted).collect()
+    };
+    let tiers = [
+        tier(&|e| untried(e) && fit(e) && e.has_budget()),
+        tier(&|e| untried(e) && fit(e)),
+        tier(&|e| fit(e)),
+    ];
     for tier in tiers {
-        let tier: Vec<_> = endpoints.iter().copied().filter(|e| tier(e)).collect();
         if let Some(endpoint) = two_choices(&tier) {
             return endpoint;
         }

@@ -15,10 +15,10 @@ use crate::pipeline::error::StoreError;
 
 /// At most this often, so that live commits share one sync of the file.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Above this many pages the log is cut back to nothing (64 MiB), which holds up the writer for as
-/// long as it takes to copy what came since the last pass.
-const LOG_PAGES_MAX: i64 = 16_384;
-/// How long to wait for readers and the writer before cutting back is left for the next pass.
+/// Above this many pages (64 MiB) the log is begun anew, which holds up the writer for as long as it
+/// takes to copy what came since the last pass. Its file is kept: growing it again costs more.
+const LOG_PAGES_MAX: i64 = 8_192;
+/// How long to wait for readers and the writer before that is left for the next pass.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Tells the thread that there is something to move; the thread ends when this is dropped.
@@ -69,10 +69,10 @@ fn run(connection: &Connection, dirty: &AtomicBool, stopped: &Receiver<()>) {
     checkpoint(connection, "TRUNCATE").ok();
 }
 
-/// Copies without holding anyone up; cuts the log back only when it has grown large.
+/// Copies without holding anyone up; begins the log anew only when it has grown large.
 fn pass(connection: &Connection) {
     let done = checkpoint(connection, "PASSIVE").and_then(|pages| {
-        if pages > LOG_PAGES_MAX { checkpoint(connection, "TRUNCATE") } else { Ok(pages) }
+        if pages > LOG_PAGES_MAX { checkpoint(connection, "RESTART") } else { Ok(pages) }
     });
     if let Err(error) = done {
         log::warn!("checkpoint failed and will be tried again: {error}");

@@ -65,7 +65,10 @@ impl Bounds {
         for part in text.split('.') {
             let row = i64::from_str_radix(part, 16)
                 .ok()
-                .filter(|row| chains.iter().any(|chain| chain.ordinal == rows::unpack(*row).chain))
+                .filter(|row| {
+                    *row >= 0
+                        && chains.iter().any(|chain| chain.ordinal == rows::unpack(*row).chain)
+                })
                 .ok_or_else(|| QueryError::BadCursor(text.to_owned()))?;
             bounds.passed(row);
         }
@@ -157,12 +160,17 @@ impl Plan {
             Order::OldestFirst => "ASC",
         };
         for (clause, values) in &self.streams {
+            let n = values.len();
             let sql = format!(
-                "SELECT l.row FROM {clause} AND l.row >= {low} AND l.row <= {high}
-                 ORDER BY l.row {direction} LIMIT {fetch}"
+                "SELECT l.row FROM {clause} AND l.row >= ?{} AND l.row <= ?{}
+                 ORDER BY l.row {direction} LIMIT ?{}",
+                n + 1,
+                n + 2,
+                n + 3
             );
-            let mut select = connection.prepare(&sql)?;
-            let mut rows = select.query(params_from_iter(values))?;
+            let mut select = connection.prepare_cached(&sql)?;
+            let mut rows =
+                select.query(params_from_iter(values.iter().chain(&[low, high, fetch])))?;
             while let Some(row) = rows.next()? {
                 found.push(row.get(0)?);
             }

@@ -138,7 +138,8 @@ struct After {
 
 impl After {
     fn parse(text: &str) -> Result<Self, QueryError> {
-        let mut parts = text.split('.');
+        // An empty part would read as zero.
+        let mut parts = text.split('.').filter(|part| !part.is_empty());
         let parsed = (|| {
             let at = u64::from_str_radix(parts.next()?, 16).ok()?;
             let balance = U256::from_str_radix(parts.next()?, 16).ok()?;

@@ -2,6 +2,7 @@
 //!
 //! Serves one process. What several machines share is another back end's business.
 
+mod backup;
 mod chains;
 mod checkpoint;
 mod commit;
@@ -15,6 +16,7 @@ mod history;
 mod holders;
 mod intern;
 mod lock;
+mod raw_logs;
 mod readers;
 mod records;
 mod rewind;
@@ -46,6 +48,7 @@ use crate::types::asset::{Doc, DocKey, TokenMetadata};
 use crate::types::chain::{BlockId, ChainId};
 use crate::types::event::ArgReader;
 use crate::types::feed::{FeedCursor, FeedItem};
+use crate::types::log::LogBuf;
 
 /// The database's name in the configured directory.
 pub const FILE_NAME: &str = "rwahub.sqlite";
@@ -160,6 +163,13 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// Copies the store, as it is at one moment, into a new file `to`, while everything else goes on.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let (from, to) = (self.readers.path().to_owned(), to.to_owned());
+        let copied = tokio::task::spawn_blocking(move || backup::copy(&from, &to)).await;
+        copied.map_err(|error| StoreError::Unavailable(format!("backup failed: {error}")))?
+    }
+
     fn writer(&self) -> Result<&Writer, StoreError> {
         self.writer
             .as_ref()
@@ -191,6 +201,13 @@ impl Store for Embedded {
                 Some(row) => undo::above(connection, row.ordinal, block),
                 None => Ok(Vec::new()),
             })
+            .await
+    }
+
+    async fn logs_by(&self, chain: ChainId, address: Address) -> Result<LogBuf, StoreError> {
+        let dictionary = Arc::clone(&self.dictionary);
+        self.readers
+            .run(move |connection| raw_logs::of(connection, &dictionary, chain, address))
             .await
     }
 
@@ -332,3 +349,6 @@ impl Queries for Embedded {
         Ok(self.writer()?.ask(command).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

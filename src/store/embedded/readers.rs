@@ -38,6 +38,11 @@ impl Readers {
         }
     }
 
+    /// The database file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Runs a query in one read transaction.
     pub(super) async fn run<T, E>(
         &self,

@@ -38,6 +38,7 @@ CREATE TABLE log(
   p0 INTEGER, p1 INTEGER, p2 INTEGER,
   tx_index INTEGER NOT NULL, tx_head INTEGER NOT NULL, tx_tail BLOB NOT NULL,
   topics BLOB NOT NULL, data BLOB NOT NULL);
+CREATE INDEX log_p2 ON log(p2) WHERE p2 IS NOT NULL;
 CREATE TABLE participant_extra(
   addr INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY(addr, row)) WITHOUT ROWID;
 CREATE INDEX participant_extra_row ON participant_extra(row);
@@ -112,7 +113,6 @@ pub(super) const DEFERRED: &[(&str, &str)] = &[
     ("log_tx", "log(tx_head)"),
     ("log_p0", "log(p0) WHERE p0 IS NOT NULL"),
     ("log_p1", "log(p1) WHERE p1 IS NOT NULL"),
-    ("log_p2", "log(p2) WHERE p2 IS NOT NULL"),
     ("holding_rank", "holding(row >> 40, balance)"),
     ("holding_holder", "holding(row & 0xFFFFFFFFFF)"),
 ];

@@ -28,8 +28,14 @@ use crate::types::chain::ChainId;
 const QUEUE_MAX: usize = 4;
 /// How long a connection waits for another's lock: checkpoints hold theirs for milliseconds.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Twice the default: a tenth less CPU in a bulk load for half the system calls, at a live commit that
+/// costs the same. 16 KiB saves as much again but makes a block of 50 events write 4 MiB.
+const PAGE_BYTES: i64 = 8 * 1024;
 /// Page cache of the writer in KiB: the inner pages of ten indexes over 10 M events.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// The same while indexes are built. SQLite sorts as much at once as its cache holds, by merging linked
+/// lists: what stays within the processor's cache took 2.6 µs a log here, 64 MiB at once 4.6.
+const SORT_CACHE_KIB: i64 = 2 * 1024;
 /// Indexes are dropped for a bulk load only while the store holds no more logs than this: building
 /// them again costs about 5 µs a log, so a restart near the head loses half a second at most.
 const DEFER_LOGS_MAX: u64 = 100_000;
@@ -110,12 +116,12 @@ impl Drop for Writer {
 pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Takes effect only while the file is empty.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    // Sorting for index builds may use the second core.
-    connection.pragma_update(None, "threads", 2)?;
     connection.set_prepared_statement_cache_capacity(readers::STATEMENTS_MAX);
     Ok(connection)
 }
@@ -204,7 +210,11 @@ impl Work {
 
     fn end_bulk(&mut self) -> Result<(), StoreError> {
         if self.indexes != Indexes::Present {
-            schema::build_indexes(&self.committer.connection, || self.checkpoints.committed())?;
+            let connection = &self.committer.connection;
+            connection.pragma_update(None, "cache_size", -SORT_CACHE_KIB)?;
+            let built = schema::build_indexes(connection, || self.checkpoints.committed());
+            connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+            built?;
             self.indexes = Indexes::Present;
         }
         Ok(())

@@ -28,6 +28,19 @@ pub(crate) struct Setup {
 impl Setup {
     /// A hub on `node`, over WebSocket and HTTP, with extra TOML appended.
     pub(crate) fn new(node: &Anvil, extra: &str) -> Self {
+        let ws = format!(
+            "[[chain.provider]]\nname = \"ws\"\nurl = \"ws://127.0.0.1:{}\"\nweight = 1\n",
+            node.port
+        );
+        Self::with(node.chain_id, node.port, 0, &ws, extra)
+    }
+
+    /// A hub on a node that speaks HTTP alone, from `start_block` on.
+    pub(crate) fn on_port(chain_id: u64, port: u16, start_block: u64, extra: &str) -> Self {
+        Self::with(chain_id, port, start_block, "", extra)
+    }
+
+    fn with(chain_id: u64, node: u16, start_block: u64, providers: &str, extra: &str) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let (port, metrics_port) = (free_port(), free_port());
         let text = format!(
@@ -36,13 +49,9 @@ impl Setup {
 id = {id}
 name = "test"
 confirmations = 4
-start_block = 0
+start_block = {start_block}
 
-[[chain.provider]]
-name = "ws"
-url = "ws://127.0.0.1:{node}"
-weight = 1
-
+{providers}
 [[chain.provider]]
 name = "http"
 url = "http://127.0.0.1:{node}"
@@ -60,8 +69,7 @@ metrics_listen = "127.0.0.1:{metrics_port}"
 
 {extra}
 "#,
-            id = node.chain_id,
-            node = node.port,
+            id = chain_id,
             data = dir.path().join("data").display(),
         );
         let config = dir.path().join("config.toml");
@@ -148,7 +156,7 @@ impl Hub {
         let deadline = Instant::now() + START;
         loop {
             let chain = self.json(&path);
-            if chain["indexed"]["hash"] == hash.as_str() {
+            if chain["indexed_hash"] == hash.as_str() {
                 return;
             }
             assert!(Instant::now() < deadline, "not at block {number} {hash}: {chain}");

@@ -4,6 +4,7 @@
 pub(crate) mod anvil;
 pub(crate) mod http;
 pub(crate) mod hub;
+pub(crate) mod replay;
 pub(crate) mod tokens;
 
 use std::net::TcpListener;

@@ -1,0 +1,48 @@
+// Runs slither on src/ and fails on a high or medium finding without an explanation in tools/slither.explained.json, and on
+// an explanation that no finding needs any more.
+// SPDX-License-Identifier: Apache-2.0
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { root, tool } from './chain.mjs';
+
+const VERSION = '0.11.6';
+const venv = join(root, '.venv');
+const program = join(venv, 'bin', 'slither');
+
+function run(command, args, options = {}) {
+  const done = spawnSync(command, args, { cwd: root, encoding: 'utf8', ...options });
+  if (done.error) throw done.error;
+  return done;
+}
+
+if (!existsSync(program)) {
+  for (const [command, args] of [['python3', ['-m', 'venv', venv]], [join(venv, 'bin', 'pip'), ['install', '-q', `slither-analyzer==${VERSION}`]]]) {
+    const done = run(command, args);
+    if (done.status !== 0) throw new Error(`${command} ${args.join(' ')}\n${done.stderr}`);
+  }
+}
+const report = join(root, 'out', 'slither.json');
+mkdirSync(dirname(report), { recursive: true });
+rmSync(report, { force: true });
+const PATH = [dirname(tool('forge')), join(venv, 'bin'), process.env.PATH].join(delimiter);
+const done = run(program, ['.', '--filter-paths', 'node_modules|test|script', '--exclude-low', '--exclude-informational', '--exclude-optimization', '--json', report], { env: { ...process.env, PATH } });
+if (!existsSync(report)) throw new Error(`slither made no report\n${done.stdout}\n${done.stderr}`);
+const { success, error, results } = JSON.parse(readFileSync(report, 'utf8'));
+if (!success) throw new Error(`slither failed: ${error}`);
+
+const explained = JSON.parse(readFileSync(join(root, 'tools', 'slither.explained.json'), 'utf8'));
+const used = new Set();
+const unexplained = [];
+for (const finding of results.detectors ?? []) {
+  const where = finding.elements.find((e) => e.type === 'function');
+  const contract = where?.type_specific_fields.parent.name;
+  const entry = explained.find((e) => e.check === finding.check && e.contract === contract && e.functions.includes(where.name));
+  if (entry) used.add(`${entry.check} ${entry.contract} ${where.name}`);
+  else unexplained.push(`${finding.impact} ${finding.check}: ${finding.description.split('\n')[0]}`);
+}
+const stale = explained.flatMap((e) => e.functions.map((f) => `${e.check} ${e.contract} ${f}`)).filter((key) => !used.has(key));
+for (const text of unexplained) console.error(`unexplained: ${text}`);
+for (const text of stale) console.error(`explained, but not found any more: ${text}`);
+console.log(`slither ${VERSION}: ${(results.detectors ?? []).length} high or medium findings, ${unexplained.length} unexplained`);
+process.exit(unexplained.length + stale.length === 0 ? 0 : 1);
