@@ -4,16 +4,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, Gate};
+use super::latency::Latency;
+use super::meter::Meter;
 use crate::rpc::error::{ErrorClass, RpcError};
 
-/// Weight of the newest latency in the moving average.
-const LATENCY_STEP: f64 = 0.1;
 /// Pause after a 429 that does not say how long; doubles with each in a row.
 const THROTTLE_MIN: Duration = Duration::from_secs(1);
 /// Longest pause a provider may ask for: a Retry-After of a day must not take it out for a day.
@@ -26,12 +26,11 @@ const UNSUPPORTED_FOR: Duration = Duration::from_secs(600);
 const UNSUPPORTED_MAX: usize = 64;
 
 /// The health of one provider.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
     pub breaker: Breaker,
     in_flight: AtomicU32,
-    /// Moving average in microseconds, as the bits of an f64.
-    latency: AtomicU64,
+    latency: Latency,
     calls: AtomicU64,
     failures: AtomicU64,
     head: AtomicU64,
@@ -40,6 +39,7 @@ pub struct Health {
     /// An operator took the provider out; calls under way end by themselves.
     drained: AtomicBool,
     notes: Mutex<Notes>,
+    meter: Meter,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +59,22 @@ pub struct InFlight<'a> {
 }
 
 impl Health {
+    /// A provider of which nothing is known yet.
+    pub fn new(chain: u64, provider: Arc<str>) -> Self {
+        Self {
+            breaker: Breaker::default(),
+            in_flight: AtomicU32::new(0),
+            latency: Latency::default(),
+            calls: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            head_streams: AtomicU32::new(0),
+            drained: AtomicBool::new(false),
+            notes: Mutex::default(),
+            meter: Meter::new(chain, provider),
+        }
+    }
+
     /// Counts a call as under way. A probe holds the breaker's probe right until dropped.
     pub fn start(&self, probe: bool) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -74,7 +90,12 @@ impl Health {
 
     /// The moving average of answer times in microseconds, zero before the first.
     pub fn latency_micros(&self) -> f64 {
-        f64::from_bits(self.latency.load(Ordering::Relaxed))
+        self.latency.mean_micros()
+    }
+
+    /// The time within which `share` of the calls are answered, once that is known.
+    pub fn latency_quantile(&self, share: f64) -> Option<Duration> {
+        self.latency.quantile(share)
     }
 
     /// Calls sent and calls that failed by the provider's fault.
@@ -95,6 +116,7 @@ impl Health {
     /// The provider's head as it says now; a head may fall.
     pub fn note_head(&self, head: u64) {
         self.head.store(head, Ordering::Relaxed);
+        self.meter.head(head);
     }
 
     /// The provider does not have a block that its head seemed to cover.
@@ -163,13 +185,6 @@ impl Health {
         notes.last_error = Some(error.message.clone());
     }
 
-    fn note_latency(&self, micros: f64) {
-        // Two writers may race; the average loses one sample and stays an average.
-        let old = self.latency_micros();
-        let new = if old == 0.0 { micros } else { old + (micros - old) * LATENCY_STEP };
-        self.latency.store(new.to_bits(), Ordering::Relaxed);
-    }
-
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,7 +194,8 @@ impl InFlight<'_> {
     /// Records how the call ended. Without this (the client went away) nothing counts.
     pub fn finish<T>(self, method: &str, outcome: &Result<T, RpcError>) {
         let health = self.health;
-        let micros = self.started.elapsed().as_secs_f64() * 1e6;
+        let took = self.started.elapsed();
+        health.meter.call(method, took, outcome);
         health.calls.fetch_add(1, Ordering::Relaxed);
         match outcome {
             Err(error) if error.class.is_failure() => {
@@ -187,9 +203,10 @@ impl InFlight<'_> {
                 health.note_error(method, error);
                 // A time out is a latency too; a refused connection is not a fast answer.
                 if error.class == ErrorClass::Timeout {
-                    health.note_latency(micros);
+                    health.latency.note(took);
                 }
                 health.breaker.on_failure();
+                health.meter.breaker(health.breaker.gate());
             }
             // Told to wait: neither healthy nor broken.
             Err(error)
@@ -201,10 +218,13 @@ impl InFlight<'_> {
                 if let Err(error) = other {
                     health.note_error(method, error);
                 }
-                health.note_latency(micros);
+                health.latency.note(took);
                 health.notes().throttles_in_a_row = 0;
                 if health.breaker.gate() == Gate::Closed || self.probe {
                     health.breaker.on_success();
+                    if self.probe {
+                        health.meter.breaker(health.breaker.gate());
+                    }
                 }
             }
         }
@@ -232,8 +252,6 @@ impl Drop for InFlight<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn end(health: &Health, class: ErrorClass) {
@@ -243,7 +261,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_429_throttles_and_never_opens_the_breaker() {
-        let health = Health::default();
+        let health = Health::new(1, Arc::from("node"));
         let after = Some(Duration::from_secs(7));
         (0..20).for_each(|_| end(&health, ErrorClass::RateLimited { after }));
         assert_eq!(health.breaker.gate(), Gate::Closed);
@@ -256,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn reverts_and_client_cancels_never_count_and_timeouts_do() {
-        let health = Health::default();
+        let health = Health::new(1, Arc::from("node"));
         (0..50).for_each(|_| end(&health, ErrorClass::Execution));
         (0..50).for_each(|_| drop(health.start(false)));
         assert_eq!(health.breaker.gate(), Gate::Closed);
@@ -267,7 +285,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lacking_method_is_remembered_for_a_while() {
-        let health = Health::default();
+        let health = Health::new(1, Arc::from("node"));
         end(&health, ErrorClass::Unsupported);
         assert!(health.lacks_method("eth_call"));
         assert!(!health.lacks_method("eth_getLogs"));

@@ -10,6 +10,10 @@ pub mod health;
 
 mod http;
 
+pub mod latency;
+
+mod meter;
+
 pub mod socket;
 
 mod tls;
@@ -93,13 +97,13 @@ impl Endpoint {
             Transport::WebSocket => Link::Socket(SocketLink::new(name.clone(), url, chain)),
         };
         Self {
+            health: Health::new(chain.0, name.clone()),
             name,
             chain,
             weight: provider.weight.max(1),
             shown_url: provider.url.redacted(),
             transport: provider.url.transport,
             max_block_range: provider.max_block_range,
-            health: Health::default(),
             link,
             bucket: provider.rate_limit_rps.map(Bucket::per_second),
             identity: Identity::default(),

@@ -110,6 +110,31 @@ impl ErrorClass {
         }
     }
 
+    /// The word for reports and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::RangeTooWide { .. } => "range_too_wide",
+            Self::TooManyResults => "too_many_results",
+            Self::ResponseTooLarge => "response_too_large",
+            Self::Timeout => "timeout",
+            Self::FilterTooWide => "filter_too_wide",
+            Self::NotYet => "not_yet",
+            Self::Pruned => "pruned",
+            Self::Billing => "billing",
+            Self::Overload => "overload",
+            Self::Unsupported => "unsupported",
+            Self::Execution => "execution",
+            Self::Invalid => "invalid",
+            Self::Denied => "denied",
+            Self::BadAnswer => "bad_answer",
+            Self::WrongChain { .. } => "wrong_chain",
+            Self::Unreachable => "unreachable",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// True when asking for less may succeed: the caller splits instead of waiting.
     pub fn is_too_much(self) -> bool {
         matches!(

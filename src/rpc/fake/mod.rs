@@ -29,13 +29,25 @@ pub(crate) struct Script {
     respond: Arc<Respond>,
     shuffled: bool,
     drops_first_batch_item: bool,
+    delay: Duration,
 }
 
 impl Script {
     pub(crate) fn new(
         respond: impl Fn(&str, &Value) -> Result<String, String> + Send + Sync + 'static,
     ) -> Self {
-        Self { respond: Arc::new(respond), shuffled: false, drops_first_batch_item: false }
+        Self {
+            respond: Arc::new(respond),
+            shuffled: false,
+            drops_first_batch_item: false,
+            delay: Duration::ZERO,
+        }
+    }
+
+    /// Answers everything but the chain id this late.
+    pub(crate) fn delayed(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
     }
 
     pub(crate) fn shuffled(mut self) -> Self {
@@ -188,6 +200,9 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
     }
     let mut buffer = Vec::new();
     while let Some(body) = read_request(&mut stream, &mut buffer).await {
+        if memchr::memmem::find(&body, b"eth_chainId").is_none() {
+            tokio::time::sleep(state.script.delay).await;
+        }
         let answer = state.answer(&body);
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
         if stream.write_all(format!("{head}{answer}").as_bytes()).await.is_err() {

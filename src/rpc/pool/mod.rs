@@ -5,6 +5,8 @@
 
 mod choose;
 
+mod hedge;
+
 mod report;
 
 mod tally;
@@ -45,6 +47,7 @@ pub struct Pool {
     chain: ChainId,
     poll_interval: Duration,
     endpoints: Vec<Arc<Endpoint>>,
+    hedges: hedge::Budget,
     tally: Tally,
 }
 
@@ -70,11 +73,20 @@ pub struct CallOptions {
     pub exclude: Vec<Arc<str>>,
     /// The call changes something: it is not repeated once it may have arrived.
     pub write: bool,
+    /// A second provider may be asked when the first is slow.
+    pub hedge: bool,
 }
 
 impl Default for CallOptions {
     fn default() -> Self {
-        Self { timeout: DEADLINE, min_head: None, pin: None, exclude: Vec::new(), write: false }
+        Self {
+            timeout: DEADLINE,
+            min_head: None,
+            pin: None,
+            exclude: Vec::new(),
+            write: false,
+            hedge: false,
+        }
     }
 }
 
@@ -99,6 +111,7 @@ impl Pool {
             chain: chain.id,
             poll_interval: chain.poll_interval,
             endpoints,
+            hedges: hedge::Budget::default(),
             tally: Tally::default(),
         })
     }
@@ -139,7 +152,7 @@ impl Pool {
             let endpoint = round.next(&call.method).await?;
             let until = round.attempt_deadline();
             self.tally.add(&call.method, 1);
-            let outcome = attempt(&endpoint, call, until).await;
+            let (endpoint, outcome) = self.hedged(&round, endpoint, call, until).await;
             match outcome {
                 Ok(result) => return Ok(Answer { result, provider: endpoint.name.clone() }),
                 Err(error) => round.failed(error).await?,
@@ -324,7 +337,8 @@ fn may_have_arrived(class: ErrorClass) -> bool {
 /// One call to one provider, recorded in its health.
 async fn attempt(endpoint: &Endpoint, call: &Call, until: Instant) -> Result<Bytes, RpcError> {
     let flight = endpoint.health.start(false);
-    let outcome = endpoint.call(call, until).await;
+    // Boxed: the way through HTTP or a socket is a large future, and attempts are nested in others.
+    let outcome = Box::pin(endpoint.call(call, until)).await;
     flight.finish(&call.method, &outcome);
     if call.method == "eth_blockNumber"
         && let Some(head) = outcome.as_ref().ok().and_then(|result| quantity(result))
@@ -343,7 +357,7 @@ async fn attempt_batch(
     let mut items = Vec::with_capacity(calls.len());
     for chunk in calls.chunks(BATCH_ITEMS_MAX) {
         let flight = endpoint.health.start(false);
-        let outcome = endpoint.batch(chunk, until).await;
+        let outcome = Box::pin(endpoint.batch(chunk, until)).await;
         flight.finish("batch", &outcome);
         match outcome {
             Ok(answers) => items.extend(answers),

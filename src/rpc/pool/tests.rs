@@ -162,3 +162,27 @@ async fn a_drained_provider_gets_no_new_calls() {
     }
     assert_eq!(nodes[0].calls("eth_foo"), 0);
 }
+
+#[tokio::test]
+async fn a_slow_provider_is_hedged_and_its_null_never_wins() {
+    let slow = answers("\"slow\"").delayed(Duration::from_secs(5));
+    let (pool, nodes) = pool(vec![slow, answers("\"quick\"")]).await;
+    let options = CallOptions { hedge: true, ..Default::default() };
+    let started = Instant::now();
+    for _ in 0..4 {
+        let answer = pool.call_with(&Call::new("eth_foo", "[]"), &options).await.expect("answers");
+        assert_eq!(answer.result, "\"quick\"");
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(pool.status().iter().all(|s| s.failures == 0), "losers do not count");
+    drop(nodes);
+    let null = answers("null").delayed(Duration::from_millis(600));
+    let late = answers("\"late\"").delayed(Duration::from_millis(1200));
+    let (pool, _nodes) = self::pool(vec![null, late]).await;
+    let mut late_seen = 0;
+    for _ in 0..4 {
+        let answer = pool.call_with(&Call::new("eth_foo", "[]"), &options).await.expect("answers");
+        late_seen += usize::from(answer.result == "\"late\"");
+    }
+    assert_eq!(late_seen, 4, "whoever was asked first");
+}

@@ -188,7 +188,7 @@ impl Proxy {
                 Err(Fault { id: None, code: -32601, message }.into())
             }
             Treatment::Forward if let Some(call) = FilterCall::of(&request.method) => {
-                self.filter_call(call, request).await
+                Box::pin(self.filter_call(call, request)).await
             }
             Treatment::Forward => {
                 let reading = self.read(request, tip);
@@ -200,7 +200,7 @@ impl Proxy {
                     }
                 }
             }
-            Treatment::SendRaw => self.send_raw(request).await,
+            Treatment::SendRaw => Box::pin(self.send_raw(request)).await,
             Treatment::Write => {
                 let outcome = self.forward(request, true).await;
                 self.view.note_write();
@@ -210,9 +210,11 @@ impl Proxy {
     }
 
     async fn forward(&self, request: Request, write: bool) -> Result<Bytes, Refusal> {
-        let options = CallOptions { timeout: self.limits.timeout, write, ..Default::default() };
+        let hedge = !write;
+        let options =
+            CallOptions { timeout: self.limits.timeout, write, hedge, ..Default::default() };
         let call = Call::new(request.method, request.params);
-        Ok(self.pool.call_with(&call, &options).await?.result)
+        Ok(Box::pin(self.pool.call_with(&call, &options)).await?.result)
     }
 }
 

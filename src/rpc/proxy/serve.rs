@@ -49,7 +49,7 @@ impl Proxy {
         let params: Vec<&str> = params.into_iter().map(RawValue::get).collect();
         match subject {
             Subject::Head => self.head(request, tip).await,
-            Subject::Logs => self.get_logs(request.clone(), &params, tip).await,
+            Subject::Logs => Box::pin(self.get_logs(request.clone(), &params, tip)).await,
             Subject::Transaction => {
                 let key = key(&request.method, &params);
                 self.transaction(request.clone(), key).await
@@ -135,9 +135,10 @@ impl Proxy {
         let options = CallOptions {
             timeout: self.limits.timeout,
             min_head: plan.min_head,
+            hedge: true,
             ..CallOptions::default()
         };
-        let outcome = match self.pool.call_with(&plan.call, &options).await {
+        let outcome = match Box::pin(self.pool.call_with(&plan.call, &options)).await {
             Ok(answer) if answer.result.as_ref() != b"null" => Outcome::Result(answer.result),
             Err(RpcError { class: ErrorClass::Execution, object: Some(object), .. }) => {
                 Outcome::Error(object)

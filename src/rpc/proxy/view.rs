@@ -125,7 +125,7 @@ impl View {
             return true;
         }
         let asked = Instant::now();
-        match self.pool.block_number().await {
+        match Box::pin(self.pool.block_number()).await {
             Ok(head) if head <= tip => {
                 *confirmed = Some(asked);
                 true
@@ -145,7 +145,7 @@ impl View {
         if lock(&self.unknown_since).is_some_and(|at| at.elapsed() < UNKNOWN_FOR) {
             return None;
         }
-        match self.feed.running().await {
+        match Box::pin(self.feed.running()).await {
             Ok(running) => {
                 *lock(&self.running) = Some(running.clone());
                 // After a gap nothing that was kept is certain any more.
