@@ -44,7 +44,7 @@ pub struct Settings {
     /// Share of logs that trip careless readers: ERC-721 transfers, `Transfer` without indexed
     /// arguments, anonymous events.
     pub odd_percent: u8,
-    /// Every so manieth block has no transaction at all; 0 for none.
+    /// Blocks whose height is a multiple of this have no transaction at all; 0 for none.
     pub quiet_every: u64,
     /// Time between blocks: of their timestamps, and of live mining.
     pub block_time: Duration,
