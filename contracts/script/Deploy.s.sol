@@ -38,9 +38,7 @@ contract Deploy is SuiteDeployer {
         _check(plan);
     }
 
-    function _check(
-        Plan memory plan
-    ) private view {
+    function _check(Plan memory plan) private view {
         require(vm.envOr("FEE_BPS", uint256(0)) <= type(uint16).max, "FEE_BPS: at most 500");
         if (plan.safe == address(0)) {
             require(plan.safeOwners.length >= 2, "set SAFE, or SAFE_OWNERS (at least two, comma separated)");
@@ -53,11 +51,7 @@ contract Deploy is SuiteDeployer {
     }
 
     /// @dev The file that the hub reads. Its shape is described in docs/contracts.md.
-    function _write(
-        Suite memory s,
-        Plan memory plan,
-        string memory more
-    ) internal {
+    function _write(Suite memory s, Plan memory plan, string memory more) internal {
         bool real = vm.isContext(SCRIPT_BROADCAST) || vm.isContext(SCRIPT_RESUME);
         string memory name = string.concat(vm.toString(block.chainid), real ? ".json" : ".dry-run.json");
         vm.createDir("deployments", true);
@@ -76,9 +70,7 @@ contract Deploy is SuiteDeployer {
         vm.writeFile(string.concat("deployments/", name), json);
     }
 
-    function _contracts(
-        Suite memory s
-    ) private pure returns (string memory) {
+    function _contracts(Suite memory s) private pure returns (string memory) {
         string memory first = string.concat(
             ",\n  \"contracts\": {\n    \"VersionRegistry\": \"",
             vm.toString(address(s.versions)),
@@ -96,9 +88,7 @@ contract Deploy is SuiteDeployer {
         );
     }
 
-    function _implementations(
-        Suite memory s
-    ) private pure returns (string memory) {
+    function _implementations(Suite memory s) private pure returns (string memory) {
         return string.concat(
             ",\n  \"implementations\": {\n    \"RwaToken\": \"",
             vm.toString(s.tokenImplementation),
@@ -109,10 +99,7 @@ contract Deploy is SuiteDeployer {
         );
     }
 
-    function _governance(
-        Suite memory s,
-        Plan memory plan
-    ) private pure returns (string memory) {
+    function _governance(Suite memory s, Plan memory plan) private pure returns (string memory) {
         return string.concat(
             ",\n  \"governance\": {\n    \"timelock\": \"",
             vm.toString(address(s.timelock)),
@@ -124,17 +111,11 @@ contract Deploy is SuiteDeployer {
         );
     }
 
-    function _entry(
-        string memory key,
-        address value
-    ) internal pure returns (string memory) {
+    function _entry(string memory key, address value) internal pure returns (string memory) {
         return string.concat(",\n  \"", key, "\": \"", vm.toString(value), "\"");
     }
 
-    function _inner(
-        string memory key,
-        address value
-    ) internal pure returns (string memory) {
+    function _inner(string memory key, address value) internal pure returns (string memory) {
         return string.concat(",\n    \"", key, "\": \"", vm.toString(value), "\"");
     }
 }

@@ -62,9 +62,7 @@ contract DeployDemo is Deploy {
     }
 
     /// @dev What needs the owner is done before the timelock takes over.
-    function _demo(
-        Suite memory s
-    ) private returns (Demo memory demo) {
+    function _demo(Suite memory s) private returns (Demo memory demo) {
         demo.usd = new MockUsd();
         uint256[] memory topics = new uint256[](2);
         (topics[0], topics[1]) = (1, 2);
@@ -88,9 +86,7 @@ contract DeployDemo is Deploy {
         s.more[0] = token;
     }
 
-    function _terms(
-        Suite memory s
-    ) private pure returns (TokenFactory.TokenTerms memory t) {
+    function _terms(Suite memory s) private pure returns (TokenFactory.TokenTerms memory t) {
         t.name = "ACME Bond 2031";
         t.symbol = "ACME31";
         t.isin = "DE000A0DEMO1";
@@ -120,11 +116,7 @@ contract DeployDemo is Deploy {
         (t.agents[3], t.rights[3]) = (address(s.offering), Rights.SUPPLY);
     }
 
-    function _onboard(
-        Suite memory s,
-        uint32 index,
-        uint16 country
-    ) private {
+    function _onboard(Suite memory s, uint32 index, uint16 country) private {
         address investor = _account(index);
         vm.startBroadcast(_key(1));
         s.engine.registerIdentity(investor, investor, country);
@@ -145,25 +137,18 @@ contract DeployDemo is Deploy {
         vm.stopBroadcast();
     }
 
-    function _mint(
-        Demo memory demo,
-        uint32 index
-    ) private {
+    function _mint(Demo memory demo, uint32 index) private {
         vm.startBroadcast(_key(2));
         demo.token.mint(_account(index), 1000e6);
         demo.usd.mint(_account(index), 100_000e6);
         vm.stopBroadcast();
     }
 
-    function _account(
-        uint32 index
-    ) private pure returns (address) {
+    function _account(uint32 index) private pure returns (address) {
         return vm.addr(_key(index));
     }
 
-    function _key(
-        uint32 index
-    ) private pure returns (uint256) {
+    function _key(uint32 index) private pure returns (uint256) {
         return vm.deriveKey(MNEMONIC, index);
     }
 }

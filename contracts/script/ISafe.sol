@@ -43,9 +43,7 @@ interface ISafe {
 }
 
 interface ISafeProxyFactory {
-    function createProxyWithNonce(
-        address singleton,
-        bytes calldata initializer,
-        uint256 saltNonce
-    ) external returns (address proxy);
+    function createProxyWithNonce(address singleton, bytes calldata initializer, uint256 saltNonce)
+        external
+        returns (address proxy);
 }

@@ -55,9 +55,7 @@ abstract contract SuiteDeployer {
         address feeRecipient;
     }
 
-    function _deploy(
-        Plan memory plan
-    ) internal returns (Suite memory s) {
+    function _deploy(Plan memory plan) internal returns (Suite memory s) {
         address d = plan.deployer;
         s.versions = new VersionRegistry(d);
         s.documents = DocumentRegistry(
@@ -119,10 +117,7 @@ abstract contract SuiteDeployer {
     }
 
     /// @dev Safe and timelock, and what the Safe may do at once: take away.
-    function _govern(
-        Suite memory s,
-        Plan memory plan
-    ) private {
+    function _govern(Suite memory s, Plan memory plan) private {
         s.safe = ISafe(plan.safe == address(0) ? _deploySafe(plan.safeOwners, plan.safeThreshold) : plan.safe);
         address[] memory proposers = new address[](2);
         (proposers[0], proposers[1]) = (address(s.safe), plan.deployer);
@@ -136,10 +131,7 @@ abstract contract SuiteDeployer {
     }
 
     /// @dev The last steps: the timelock accepts every ownership and slows down, the deployer lets go.
-    function _handOver(
-        Suite memory s,
-        Plan memory plan
-    ) internal {
+    function _handOver(Suite memory s, Plan memory plan) internal {
         address[] memory owned = _owned(s);
         address[] memory targets = new address[](owned.length + 1);
         uint256[] memory values = new uint256[](owned.length + 1);
@@ -160,10 +152,7 @@ abstract contract SuiteDeployer {
     }
 
     /// @dev What must hold when the deployer lets go; the script stops here otherwise.
-    function _verify(
-        Suite memory s,
-        Plan memory plan
-    ) internal view {
+    function _verify(Suite memory s, Plan memory plan) internal view {
         address[] memory owned = _owned(s);
         for (uint256 k = 0; k < owned.length; ++k) {
             require(Ownable2StepUpgradeable(owned[k]).owner() == address(s.timelock), "not owned by the timelock");
@@ -182,9 +171,7 @@ abstract contract SuiteDeployer {
         require(!t.hasRole(t.DEFAULT_ADMIN_ROLE(), plan.deployer), "deployer is admin");
     }
 
-    function _owned(
-        Suite memory s
-    ) internal pure returns (address[] memory owned) {
+    function _owned(Suite memory s) internal pure returns (address[] memory owned) {
         owned = new address[](7 + s.more.length);
         owned[0] = address(s.versions);
         owned[1] = address(s.documents);
@@ -198,10 +185,7 @@ abstract contract SuiteDeployer {
         }
     }
 
-    function _deploySafe(
-        address[] memory owners,
-        uint256 threshold
-    ) internal returns (address) {
+    function _deploySafe(address[] memory owners, uint256 threshold) internal returns (address) {
         address singleton = _create(vm.getCode(string.concat(SAFE_ARTIFACTS, "SafeL2.sol/SafeL2.json")));
         address factory =
             _create(vm.getCode(string.concat(SAFE_ARTIFACTS, "proxies/SafeProxyFactory.sol/SafeProxyFactory.json")));
@@ -218,9 +202,7 @@ abstract contract SuiteDeployer {
         return ISafeProxyFactory(factory).createProxyWithNonce(singleton, setup, 0);
     }
 
-    function _create(
-        bytes memory code
-    ) private returns (address made) {
+    function _create(bytes memory code) private returns (address made) {
         assembly {
             made := create(0, add(code, 0x20), mload(code))
         }
@@ -228,12 +210,10 @@ abstract contract SuiteDeployer {
     }
 
     /// @dev Lists the implementation and puts an initialised proxy before it.
-    function _proxy(
-        IVersionRegistry versions,
-        string memory name,
-        address implementation,
-        bytes memory init
-    ) private returns (address) {
+    function _proxy(IVersionRegistry versions, string memory name, address implementation, bytes memory init)
+        private
+        returns (address)
+    {
         versions.add(keccak256(bytes(name)), implementation, "1.0.0");
         return address(new HubProxy(implementation, init));
     }

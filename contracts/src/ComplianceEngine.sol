@@ -49,14 +49,10 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         Account ti; // receiver's identity word
     }
 
-    constructor(
-        IVersionRegistry versions_
-    ) HubUpgradeable(versions_) {}
+    constructor(IVersionRegistry versions_) HubUpgradeable(versions_) {}
 
     /// @param owner_ The timelock (or the deployer, who hands over in two steps).
-    function initialize(
-        address owner_
-    ) external initializer {
+    function initialize(address owner_) external initializer {
         __Ownable_init(owner_);
     }
 
@@ -68,13 +64,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
 
     /// @notice Judges and books a holder's transfer. Reverts with {TransferRefused}.
     /// @param fromBefore Balance of `from` before the transfer, smallest units; likewise `toBefore`.
-    function onTransfer(
-        address from,
-        address to,
-        uint256 amount,
-        uint256 fromBefore,
-        uint256 toBefore
-    ) external {
+    function onTransfer(address from, address to, uint256 amount, uint256 fromBefore, uint256 toBefore) external {
         if (_plainlyFine(from, to, amount, fromBefore, toBefore)) return;
         Move memory m = _load(msg.sender, from, to, amount, fromBefore, toBefore);
         uint256 toOthers = _judgeOrRevert(m);
@@ -83,13 +73,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     }
 
     /// @notice Books a forced transfer. The receiver must still be eligible; limits, locks and modules do not apply.
-    function onForced(
-        address from,
-        address to,
-        uint256 amount,
-        uint256 fromBefore,
-        uint256 toBefore
-    ) external {
+    function onForced(address from, address to, uint256 amount, uint256 fromBefore, uint256 toBefore) external {
         Move memory m = _load(msg.sender, from, to, amount, fromBefore, toBefore);
         Reason reason = _judgeReceiver(m);
         if (reason != Reason.None) revert TransferRefused(reason, from, to, amount);
@@ -98,11 +82,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     }
 
     /// @notice Judges and books a mint, and locks what was minted when the token has a lock-up.
-    function onMint(
-        address to,
-        uint256 amount,
-        uint256 toBefore
-    ) external {
+    function onMint(address to, uint256 amount, uint256 toBefore) external {
         Move memory m = _load(msg.sender, address(0), to, amount, 0, toBefore);
         _book(m, _judgeOrRevert(m));
         uint256 lockupSecs = m.rules.lockupSecs();
@@ -113,11 +93,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     }
 
     /// @notice Books a burn. Nothing is refused.
-    function onBurn(
-        address from,
-        uint256 amount,
-        uint256 fromBefore
-    ) external {
+    function onBurn(address from, uint256 amount, uint256 fromBefore) external {
         Move memory m = _load(msg.sender, from, address(0), amount, fromBefore, 0);
         _book(m, 0);
         if (m.rules.has(RuleBits.MODULES)) _callModules(m, true);
@@ -126,13 +102,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     /// @notice Books the move of everything from a lost wallet to another registered wallet of the same identity; its
     /// lock moves along.
     /// @param identity_ Must be the identity of both wallets.
-    function onRecovery(
-        address lost,
-        address next,
-        address identity_,
-        uint256 amount,
-        uint256 nextBefore
-    ) external {
+    function onRecovery(address lost, address next, address identity_, uint256 amount, uint256 nextBefore) external {
         Move memory m = _load(msg.sender, lost, next, amount, amount, nextBefore);
         if (m.fId == address(0) || m.fId != m.tId || lost == next) revert IdentityMismatch(lost, next);
         if (m.fId != identity_) revert IdentityMismatch(lost, identity_);
@@ -152,12 +122,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
 
     /// @notice Why `token` would refuse this transfer; `from` zero asks about a mint. Pause and freezes are the token's.
     /// @param amount Smallest units.
-    function check(
-        address token,
-        address from,
-        address to,
-        uint256 amount
-    ) external view returns (Reason reason) {
+    function check(address token, address from, address to, uint256 amount) external view returns (Reason reason) {
         if (!isBound(token)) return Reason.TokenNotBound;
         if (to == address(0)) return Reason.None;
         uint256 fromBefore = from == address(0) ? 0 : IERC20(token).balanceOf(from);
@@ -165,142 +130,98 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         (reason,) = _judge(m);
     }
 
-    function isBound(
-        address token
-    ) public view returns (bool) {
+    function isBound(address token) public view returns (bool) {
         return _engine().rules[token].has(RuleBits.BOUND);
     }
 
     /// @notice Whether `wallet` is registered and has the attestations `token` requires (ERC-3643 `isVerified`).
-    function isVerified(
-        address token,
-        address wallet
-    ) public view returns (bool) {
+    function isVerified(address token, address wallet) public view returns (bool) {
         Account w = _engine().accounts[wallet];
         (address id, Account i) = _identityOf(wallet, w);
         return _isEligible(w, id, i, _engine().rules[token].topics()) == 0;
     }
 
     /// @notice {isVerified}, and the wallet's country is accepted.
-    function canReceive(
-        address token,
-        address wallet
-    ) external view returns (bool) {
+    function canReceive(address token, address wallet) external view returns (bool) {
         Account w = _engine().accounts[wallet];
         if (w.has(AccountBits.CUSTODY)) return true;
         return isVerified(token, wallet) && _countryAccepted(token, _engine().rules[token], w.country());
     }
 
     /// @notice Whether `wallet` is registered and, when the token asks that of senders, attested.
-    function canSend(
-        address token,
-        address wallet
-    ) external view returns (bool) {
+    function canSend(address token, address wallet) external view returns (bool) {
         Rules r = _engine().rules[token];
         Account w = _engine().accounts[wallet];
         (address id, Account i) = _identityOf(wallet, w);
         return _isEligible(w, id, i, r.has(RuleBits.SENDER_ATTESTED) ? r.topics() : 0) == 0;
     }
 
-    function contains(
-        address wallet
-    ) external view returns (bool) {
+    function contains(address wallet) external view returns (bool) {
         return _engine().accounts[wallet].has(AccountBits.REGISTERED);
     }
 
     /// @notice The identity of `wallet`, zero when it has none.
-    function identity(
-        address wallet
-    ) public view returns (address) {
+    function identity(address wallet) public view returns (address) {
         Account a = _engine().accounts[wallet];
         return a.has(AccountBits.WALLET) ? a.identity() : address(0);
     }
 
-    function investorCountry(
-        address wallet
-    ) public view returns (uint16) {
+    function investorCountry(address wallet) public view returns (uint16) {
         return _engine().accounts[wallet].country();
     }
 
     /// @dev ERC-3643 identity storage name.
-    function storedIdentity(
-        address wallet
-    ) external view returns (address) {
+    function storedIdentity(address wallet) external view returns (address) {
         return identity(wallet);
     }
 
     /// @dev ERC-3643 identity storage name.
-    function storedInvestorCountry(
-        address wallet
-    ) external view returns (uint16) {
+    function storedInvestorCountry(address wallet) external view returns (uint16) {
         return investorCountry(wallet);
     }
 
-    function isCustody(
-        address account
-    ) external view returns (bool) {
+    function isCustody(address account) external view returns (bool) {
         return _engine().accounts[account].has(AccountBits.CUSTODY);
     }
 
     /// @notice Number of identities that hold `token`; custody accounts are not counted.
-    function holderCount(
-        address token
-    ) external view returns (uint256) {
+    function holderCount(address token) external view returns (uint256) {
         return _engine().rules[token].holders();
     }
 
     /// @notice Number of tokens of which `wallet` has a balance.
-    function tokensHeld(
-        address wallet
-    ) external view returns (uint256) {
+    function tokensHeld(address wallet) external view returns (uint256) {
         return _engine().accounts[wallet].held();
     }
 
     /// @notice The wallets of `identity_` that hold any token, in no particular order.
-    function holdingWallets(
-        address identity_
-    ) external view returns (address[] memory) {
+    function holdingWallets(address identity_) external view returns (address[] memory) {
         return EngineWallets.holding(identity_);
     }
 
-    function rulesOf(
-        address token
-    ) external view returns (RuleSet memory) {
+    function rulesOf(address token) external view returns (RuleSet memory) {
         return EngineRules.unpack(_engine().rules[token]);
     }
 
     /// @return Bit n set: receivers need an attestation of topic n.
-    function requiredTopics(
-        address token
-    ) external view returns (uint16) {
+    function requiredTopics(address token) external view returns (uint16) {
         return _engine().rules[token].topics();
     }
 
-    function isCountryListed(
-        address token,
-        uint16 country
-    ) public view returns (bool) {
+    function isCountryListed(address token, uint16 country) public view returns (bool) {
         return (_engine().countries[token][country >> 8] >> (country & 0xff)) & 1 == 1;
     }
 
-    function lockOf(
-        address token,
-        address wallet
-    ) external view returns (uint256 amount, uint64 until) {
+    function lockOf(address token, address wallet) external view returns (uint256 amount, uint64 until) {
         EngineStore.Lock memory l = _engine().locks[token][wallet];
         return (l.amount, l.until);
     }
 
-    function modulesOf(
-        address token
-    ) external view returns (address[] memory) {
+    function modulesOf(address token) external view returns (address[] memory) {
         return _engine().modules[token];
     }
 
-    function attestation(
-        address identity_,
-        uint8 topic
-    ) external view returns (EngineStore.AttestationRecord memory) {
+    function attestation(address identity_, uint8 topic) external view returns (EngineStore.AttestationRecord memory) {
         return _engine().attestations[identity_][topic];
     }
 
@@ -309,9 +230,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     }
 
     /// @return Bit n set: the issuer may attest topic n. Zero: not trusted.
-    function trustedTopics(
-        address issuer
-    ) external view returns (uint16) {
+    function trustedTopics(address issuer) external view returns (uint16) {
         return _engine().issuerTopics[issuer];
     }
 
@@ -321,11 +240,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     /// @param identity_ The wallet's own address (cheapest), another wallet that is its own identity (a further wallet
     /// of the same investor), or any other address such as an ONCHAINID contract. Zero means the wallet's own address.
     /// @param country ISO 3166-1 numeric.
-    function registerIdentity(
-        address wallet,
-        address identity_,
-        uint16 country
-    ) external onlyRight(Rights.KYC) {
+    function registerIdentity(address wallet, address identity_, uint16 country) external onlyRight(Rights.KYC) {
         _register(wallet, identity_, country);
     }
 
@@ -335,7 +250,9 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         address[] calldata identities,
         uint16[] calldata countries
     ) external onlyRight(Rights.KYC) {
-        if (wallets.length != identities.length || wallets.length != countries.length) revert LengthMismatch();
+        if (wallets.length != identities.length || wallets.length != countries.length) {
+            revert LengthMismatch();
+        }
         for (uint256 k = 0; k < wallets.length; ++k) {
             _register(wallets[k], identities[k], countries[k]);
         }
@@ -343,35 +260,24 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
 
     /// @notice Takes `wallet` off the register at once: it can neither receive nor send. While it holds tokens its
     /// identity stays known, so limits and counts stay exact. KYC or REVOKE right.
-    function deleteIdentity(
-        address wallet
-    ) external {
+    function deleteIdentity(address wallet) external {
         if (!hasRight(msg.sender, Rights.REVOKE)) _checkRight(Rights.KYC);
         EngineWallets.remove(wallet);
     }
 
     /// @notice Sets the country of a registered wallet. KYC right.
-    function updateCountry(
-        address wallet,
-        uint16 country
-    ) external onlyRight(Rights.KYC) {
+    function updateCountry(address wallet, uint16 country) external onlyRight(Rights.KYC) {
         EngineWallets.updateCountry(wallet, country);
     }
 
     /// @notice Moves a registered wallet that holds nothing to another identity. KYC right.
-    function updateIdentity(
-        address wallet,
-        address newIdentity
-    ) external onlyRight(Rights.KYC) {
+    function updateIdentity(address wallet, address newIdentity) external onlyRight(Rights.KYC) {
         EngineWallets.updateIdentity(wallet, newIdentity);
     }
 
     /// @notice Marks or unmarks a system account (redemption queue, custodian) that may hold any token of this engine
     /// without attestations and is not counted as a holder. Owner only; the account must hold nothing.
-    function setCustody(
-        address account,
-        bool custody
-    ) external onlyOwner {
+    function setCustody(address account, bool custody) external onlyOwner {
         EngineWallets.setCustody(account, custody);
     }
 
@@ -380,11 +286,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     /// @notice Records an attestation that a trusted issuer signed (EIP-712), or that the issuer sends itself with an
     /// empty signature. Anyone may submit a signed one. Reverts: {IssuerNotTrusted}, {InvalidSignature},
     /// {StaleAttestation}, {InvalidTopic}, {InvalidAddress}.
-    function attest(
-        Attestation calldata a,
-        address issuer,
-        bytes calldata signature
-    ) external {
+    function attest(Attestation calldata a, address issuer, bytes calldata signature) external {
         if (a.identity == address(0)) revert InvalidAddress();
         if (a.topic > 15) revert InvalidTopic(a.topic);
         if (!EngineTrust.isTrusted(issuer, a.topic)) revert IssuerNotTrusted(issuer, a.topic);
@@ -404,19 +306,14 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     }
 
     /// @notice The EIP-712 digest that an issuer signs.
-    function attestationDigest(
-        Attestation calldata a
-    ) public view returns (bytes32) {
+    function attestationDigest(Attestation calldata a) public view returns (bytes32) {
         return
             _hashTypedDataV4(keccak256(abi.encode(ATTESTATION_TYPEHASH, a.identity, a.topic, a.validUntil, a.issuedAt)));
     }
 
     /// @notice Revokes at once; an older signed attestation can then not be replayed. The issuer that gave it, KYC or
     /// REVOKE right.
-    function revokeAttestation(
-        address identity_,
-        uint8 topic
-    ) external {
+    function revokeAttestation(address identity_, uint8 topic) external {
         EngineStore.AttestationRecord storage record = _engine().attestations[identity_][topic];
         if (record.issuer == address(0)) revert NoAttestation(identity_, topic);
         if (msg.sender != record.issuer && !hasRight(msg.sender, Rights.REVOKE)) _checkRight(Rights.KYC);
@@ -429,41 +326,28 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
 
     /// @notice Recomputes the cached summary of `identity_`, dropping what lapsed or whose issuer lost trust. Anyone;
     /// changes nothing but the gas of later transfers.
-    function refresh(
-        address identity_
-    ) external {
+    function refresh(address identity_) external {
         EngineTrust.recompute(identity_, _engine().accounts[identity_].topics());
     }
 
     /// @notice Trusts `issuer` to attest `topics` (each 0..15). Owner only.
-    function addTrustedIssuer(
-        address issuer,
-        uint256[] calldata topics
-    ) external onlyOwner {
+    function addTrustedIssuer(address issuer, uint256[] calldata topics) external onlyOwner {
         EngineTrust.add(issuer, topics);
     }
 
     /// @notice Changes what `issuer` may attest. Owner only; attestations of topics it loses stop counting at once.
-    function updateIssuerClaimTopics(
-        address issuer,
-        uint256[] calldata topics
-    ) external onlyOwner {
+    function updateIssuerClaimTopics(address issuer, uint256[] calldata topics) external onlyOwner {
         EngineTrust.update(issuer, topics);
     }
 
     /// @notice Ends the trust in `issuer`: everything it attested stops counting at once. Owner or REVOKE right.
-    function removeTrustedIssuer(
-        address issuer
-    ) external {
+    function removeTrustedIssuer(address issuer) external {
         if (msg.sender != owner()) _checkRight(Rights.REVOKE);
         EngineTrust.remove(issuer);
     }
 
     /// @notice Gives a topic its plain name, for front ends. Owner only.
-    function nameTopic(
-        uint8 topic,
-        string calldata name
-    ) external onlyOwner {
+    function nameTopic(uint8 topic, string calldata name) external onlyOwner {
         if (topic > 15) revert InvalidTopic(topic);
         emit TopicNamed(topic, name);
     }
@@ -471,64 +355,40 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     // ---------------------------------------------------------------- rules
 
     /// @notice Binds a token that has no supply yet, with its first rules. Owner or BIND right (the factory).
-    function bindToken(
-        address token,
-        RuleSet calldata rules,
-        uint16[] calldata countries
-    ) external {
+    function bindToken(address token, RuleSet calldata rules, uint16[] calldata countries) external {
         if (msg.sender != owner()) _checkRight(Rights.BIND);
         EngineRules.bind(token, rules, countries);
     }
 
     /// @notice Unbinds a token without supply. Owner only.
-    function unbindToken(
-        address token
-    ) external onlyOwner {
+    function unbindToken(address token) external onlyOwner {
         EngineRules.unbind(token);
     }
 
     /// @notice Replaces the rules. The token's RULES agents may only tighten; the token's owner (timelock) may do both.
-    function setRules(
-        address token,
-        RuleSet calldata next
-    ) external {
+    function setRules(address token, RuleSet calldata next) external {
         EngineRules.setRules(token, next);
     }
 
     /// @notice Lists or unlists countries. RULES agents may unlist from an allow list, list on a block list, or prepare
     /// a list that is not in use; anything else needs the token's owner.
-    function setCountries(
-        address token,
-        uint16[] calldata countries,
-        bool listed
-    ) external {
+    function setCountries(address token, uint16[] calldata countries, bool listed) external {
         EngineRules.setCountries(token, countries, listed);
     }
 
     /// @notice Keeps at least `amount` of `wallet`'s balance locked until `until` (unix seconds). RULES agents may only
     /// extend a running lock (both values at least as high); the token's owner may set anything, zeros release.
-    function lock(
-        address token,
-        address wallet,
-        uint256 amount,
-        uint64 until
-    ) external {
+    function lock(address token, address wallet, uint256 amount, uint64 until) external {
         EngineRules.lock(token, wallet, amount, until);
     }
 
     /// @notice Adds an external rule. Token's owner only.
-    function addModule(
-        address token,
-        address module
-    ) external {
+    function addModule(address token, address module) external {
         EngineRules.addModule(token, module);
     }
 
     /// @notice Removes an external rule. Token's owner only.
-    function removeModule(
-        address token,
-        address module
-    ) external {
+    function removeModule(address token, address module) external {
         EngineRules.removeModule(token, module);
     }
 
@@ -538,13 +398,11 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     /// out of the ordinary (custody, several wallets, lapsed summaries, modules, first or last holding, refusals) gets
     /// false and is judged in full. Saves 4,300 gas of memory and calls per transfer; test/Rules.t.sol fuzzes that it
     /// never allows what {check} refuses.
-    function _plainlyFine(
-        address from,
-        address to,
-        uint256 amount,
-        uint256 fromBefore,
-        uint256 toBefore
-    ) private view returns (bool) {
+    function _plainlyFine(address from, address to, uint256 amount, uint256 fromBefore, uint256 toBefore)
+        private
+        view
+        returns (bool)
+    {
         EngineStore.EngineStorage storage $ = _engine();
         uint256 r = Rules.unwrap($.rules[msg.sender]);
         uint256 flags = r >> 240;
@@ -597,14 +455,11 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         );
     }
 
-    function _load(
-        address token,
-        address from,
-        address to,
-        uint256 amount,
-        uint256 fromBefore,
-        uint256 toBefore
-    ) private view returns (Move memory m) {
+    function _load(address token, address from, address to, uint256 amount, uint256 fromBefore, uint256 toBefore)
+        private
+        view
+        returns (Move memory m)
+    {
         EngineStore.EngineStorage storage $ = _engine();
         m.rules = $.rules[token];
         if (!m.rules.has(RuleBits.BOUND)) revert TokenNotBound(token);
@@ -624,18 +479,14 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         }
     }
 
-    function _judgeOrRevert(
-        Move memory m
-    ) private view returns (uint256 toOthers) {
+    function _judgeOrRevert(Move memory m) private view returns (uint256 toOthers) {
         Reason reason;
         (reason, toOthers) = _judge(m);
         if (reason != Reason.None) revert TransferRefused(reason, m.from, m.to, m.amount);
     }
 
     /// @return toOthers What the receiver's other wallets hold; {_book} needs it again.
-    function _judge(
-        Move memory m
-    ) private view returns (Reason, uint256 toOthers) {
+    function _judge(Move memory m) private view returns (Reason, uint256 toOthers) {
         if (m.from != address(0)) {
             Reason reason = _judgeSender(m);
             if (reason != Reason.None) return (reason, 0);
@@ -654,9 +505,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         return (Reason.None, toOthers);
     }
 
-    function _judgeSender(
-        Move memory m
-    ) private view returns (Reason) {
+    function _judgeSender(Move memory m) private view returns (Reason) {
         uint256 fault = _isEligible(m.f, m.fId, m.fi, m.rules.has(RuleBits.SENDER_ATTESTED) ? m.rules.topics() : 0);
         if (fault == 1) return Reason.SenderNotRegistered;
         if (fault == 2) return Reason.SenderNotAttested;
@@ -667,9 +516,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         return Reason.None;
     }
 
-    function _judgeReceiver(
-        Move memory m
-    ) private view returns (Reason) {
+    function _judgeReceiver(Move memory m) private view returns (Reason) {
         uint256 fault = _isEligible(m.t, m.tId, m.ti, m.rules.topics());
         if (fault == 1) return Reason.ReceiverNotRegistered;
         if (fault == 2) return Reason.ReceiverNotAttested;
@@ -680,40 +527,27 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     }
 
     /// @dev A sender who gives everything away makes room for the receiver.
-    function _capReached(
-        Move memory m
-    ) private view returns (bool) {
+    function _capReached(Move memory m) private view returns (bool) {
         uint256 cap = m.rules.holderCap();
         if (cap == 0 || m.rules.holders() < cap) return false;
         return !(m.rules.holders() == cap && _senderLeaves(m));
     }
 
     /// @dev Whether the sending identity holds nothing of the token after the move.
-    function _senderLeaves(
-        Move memory m
-    ) private view returns (bool) {
+    function _senderLeaves(Move memory m) private view returns (bool) {
         return m.from != address(0) && m.amount != 0 && m.fromBefore == m.amount && !m.f.has(AccountBits.CUSTODY)
             && _othersOf(m.token, m.fId, m.fi, m.from, m.f) == 0;
     }
 
     /// @return fault 0 eligible, 1 not registered, 2 not attested.
-    function _isEligible(
-        Account w,
-        address id,
-        Account i,
-        uint16 topics
-    ) private view returns (uint256 fault) {
+    function _isEligible(Account w, address id, Account i, uint16 topics) private view returns (uint256 fault) {
         if (w.has(AccountBits.CUSTODY)) return 0;
         if (!w.has(AccountBits.REGISTERED)) return 1;
         if (i.has(AccountBits.WALLET) && i.identity() != id) return 1; // the identity became a wallet of another one
         return topics == 0 || _isAttested(id, i, topics) ? 0 : 2;
     }
 
-    function _isAttested(
-        address id,
-        Account i,
-        uint16 topics
-    ) private view returns (bool) {
+    function _isAttested(address id, Account i, uint16 topics) private view returns (bool) {
         if (i.topics() & topics != topics) return false;
         uint8 epoch = _engine().epoch;
         if (i.epoch() == epoch && epoch != EngineTrust.LAST_EPOCH && block.timestamp < i.validUntil()) return true;
@@ -725,19 +559,13 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         return true;
     }
 
-    function _countryAccepted(
-        address token,
-        Rules r,
-        uint16 country
-    ) private view returns (bool) {
+    function _countryAccepted(address token, Rules r, uint16 country) private view returns (bool) {
         if (r.has(RuleBits.COUNTRY_ALLOW)) return isCountryListed(token, country);
         if (r.has(RuleBits.COUNTRY_BLOCK)) return !isCountryListed(token, country);
         return true;
     }
 
-    function _modulesAllow(
-        Move memory m
-    ) private view returns (bool) {
+    function _modulesAllow(Move memory m) private view returns (bool) {
         address[] storage list = _engine().modules[m.token];
         for (uint256 k = 0; k < list.length; ++k) {
             if (!IRuleModule(list[k]).check(m.token, m.from, m.to, m.amount)) return false;
@@ -745,10 +573,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         return true;
     }
 
-    function _callModules(
-        Move memory m,
-        bool forced
-    ) private {
+    function _callModules(Move memory m, bool forced) private {
         address[] memory list = _engine().modules[m.token];
         for (uint256 k = 0; k < list.length; ++k) {
             if (!forced) {
@@ -767,10 +592,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
 
     /// @dev Keeps the number of holders, and which wallets of an identity hold anything, exact. Only wallets that start
     /// or stop holding the token cost storage.
-    function _book(
-        Move memory m,
-        uint256 toOthers
-    ) private {
+    function _book(Move memory m, uint256 toOthers) private {
         if (m.amount == 0) return;
         bool sameIdentity = m.fId == m.tId;
         uint256 holders = m.rules.holders();
@@ -790,10 +612,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         }
     }
 
-    function _walletEnters(
-        address wallet,
-        address id
-    ) private {
+    function _walletEnters(address wallet, address id) private {
         EngineStore.EngineStorage storage $ = _engine();
         Account a = $.accounts[wallet];
         uint256 held = a.held();
@@ -811,10 +630,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
         $.accounts[id] = i;
     }
 
-    function _walletLeaves(
-        address wallet,
-        address id
-    ) private {
+    function _walletLeaves(address wallet, address id) private {
         EngineStore.EngineStorage storage $ = _engine();
         Account a = $.accounts[wallet];
         uint256 held = a.held() - 1;
@@ -832,13 +648,11 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     }
 
     /// @dev What the other wallets of the identity hold of `token`. Free for an identity with one holding wallet.
-    function _othersOf(
-        address token,
-        address id,
-        Account i,
-        address wallet,
-        Account w
-    ) private view returns (uint256 sum) {
+    function _othersOf(address token, address id, Account i, address wallet, Account w)
+        private
+        view
+        returns (uint256 sum)
+    {
         uint256 count = i.wallets();
         if (count == 0 || (count == 1 && w.held() != 0)) return 0;
         address first = EngineWallets.firstWallet(id, i);
@@ -851,20 +665,13 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
 
     // ---------------------------------------------------------------- helpers
 
-    function _identityOf(
-        address wallet,
-        Account w
-    ) private view returns (address id, Account i) {
+    function _identityOf(address wallet, Account w) private view returns (address id, Account i) {
         if (!w.has(AccountBits.WALLET)) return (address(0), i);
         id = w.identity();
         i = id == wallet ? w : _engine().accounts[id];
     }
 
-    function _register(
-        address wallet,
-        address identity_,
-        uint16 country
-    ) private {
+    function _register(address wallet, address identity_, uint16 country) private {
         if (wallet == address(0)) revert InvalidAddress();
         EngineWallets.checkCountry(country);
         if (identity_ == address(0)) identity_ = wallet;
@@ -884,10 +691,7 @@ contract ComplianceEngine is HubUpgradeable, EIP712Upgradeable, IComplianceEngin
     }
 
     /// @dev Callers know that `item` is in the list.
-    function _removeFrom(
-        address[] storage list,
-        address item
-    ) private {
+    function _removeFrom(address[] storage list, address item) private {
         uint256 k;
         while (list[k] != item) ++k;
         list[k] = list[list.length - 1];

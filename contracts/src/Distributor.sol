@@ -77,13 +77,9 @@ contract Distributor is HubUpgradeable, ReentrancyGuardTransient {
     error DeadlineNotReached(uint64 deadline);
     error FundingShort(uint256 received, uint256 expected);
 
-    constructor(
-        IVersionRegistry versions_
-    ) HubUpgradeable(versions_) {}
+    constructor(IVersionRegistry versions_) HubUpgradeable(versions_) {}
 
-    function initialize(
-        address owner_
-    ) external initializer {
+    function initialize(address owner_) external initializer {
         __Ownable_init(owner_);
     }
 
@@ -126,10 +122,7 @@ contract Distributor is HubUpgradeable, ReentrancyGuardTransient {
 
     /// @notice Pays `p.account` what its leaf says. Anyone may call. Reverts: {InvalidProof}, {AlreadyPaid},
     /// {AccountFrozen}, {DeadlinePassed}, {TotalExceeded}.
-    function claim(
-        uint256 id,
-        Payout calldata p
-    ) external nonReentrant {
+    function claim(uint256 id, Payout calldata p) external nonReentrant {
         Distribution storage d = _running(id);
         _verify(id, d, p);
         if (IERC3643(d.token).isFrozen(p.account)) revert AccountFrozen(p.account);
@@ -140,10 +133,7 @@ contract Distributor is HubUpgradeable, ReentrancyGuardTransient {
 
     /// @notice Pays many; a payment that cannot be made is reported by {PayoutFailed} and does not stop the others, one
     /// that was made already is skipped. PAYOUT right.
-    function pushBatch(
-        uint256 id,
-        Payout[] calldata payouts
-    ) external nonReentrant {
+    function pushBatch(uint256 id, Payout[] calldata payouts) external nonReentrant {
         Distribution storage d = _running(id);
         _checkAgent(d.token);
         for (uint256 k = 0; k < payouts.length; ++k) {
@@ -155,9 +145,7 @@ contract Distributor is HubUpgradeable, ReentrancyGuardTransient {
     }
 
     /// @notice Returns what is left after the deadline to the funder. PAYOUT right.
-    function sweep(
-        uint256 id
-    ) external nonReentrant {
+    function sweep(uint256 id) external nonReentrant {
         Distribution storage d = _known(id);
         _checkAgent(d.token);
         if (block.timestamp <= d.deadline) revert DeadlineNotReached(d.deadline);
@@ -168,9 +156,7 @@ contract Distributor is HubUpgradeable, ReentrancyGuardTransient {
         IERC20(d.currency).safeTransfer(d.funder, left);
     }
 
-    function distribution(
-        uint256 id
-    ) external view returns (Distribution memory) {
+    function distribution(uint256 id) external view returns (Distribution memory) {
         return _store().distributions[id];
     }
 
@@ -178,18 +164,11 @@ contract Distributor is HubUpgradeable, ReentrancyGuardTransient {
         return _store().count;
     }
 
-    function isPaid(
-        uint256 id,
-        uint256 index
-    ) public view returns (bool) {
+    function isPaid(uint256 id, uint256 index) public view returns (bool) {
         return _store().paidBits[id][index >> 8] & (1 << (index & 0xff)) != 0;
     }
 
-    function _push(
-        uint256 id,
-        Distribution storage d,
-        Payout calldata p
-    ) private {
+    function _push(uint256 id, Distribution storage d, Payout calldata p) private {
         if (IERC3643(d.token).isFrozen(p.account)) {
             emit PayoutFailed(id, p.account, p.index, p.amount);
             return;
@@ -204,53 +183,36 @@ contract Distributor is HubUpgradeable, ReentrancyGuardTransient {
         emit PayoutFailed(id, p.account, p.index, p.amount);
     }
 
-    function _verify(
-        uint256 id,
-        Distribution storage d,
-        Payout calldata p
-    ) private view {
+    function _verify(uint256 id, Distribution storage d, Payout calldata p) private view {
         if (isPaid(id, p.index)) revert AlreadyPaid(id, p.index);
         bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(p.index, p.account, p.amount))));
         if (!MerkleProof.verifyCalldata(p.proof, d.root, leaf)) revert InvalidProof();
     }
 
-    function _book(
-        uint256 id,
-        Distribution storage d,
-        Payout calldata p
-    ) private {
+    function _book(uint256 id, Distribution storage d, Payout calldata p) private {
         if (d.paid + p.amount > d.total) revert TotalExceeded(id);
         d.paid += p.amount;
         _store().paidBits[id][p.index >> 8] |= 1 << (p.index & 0xff);
     }
 
-    function _fund(
-        IERC20 currency,
-        uint256 total
-    ) private {
+    function _fund(IERC20 currency, uint256 total) private {
         uint256 before = currency.balanceOf(address(this));
         currency.safeTransferFrom(msg.sender, address(this), total);
         uint256 received = currency.balanceOf(address(this)) - before;
         if (received != total) revert FundingShort(received, total);
     }
 
-    function _known(
-        uint256 id
-    ) private view returns (Distribution storage d) {
+    function _known(uint256 id) private view returns (Distribution storage d) {
         d = _store().distributions[id];
         if (d.root == bytes32(0)) revert UnknownDistribution(id);
     }
 
-    function _running(
-        uint256 id
-    ) private view returns (Distribution storage d) {
+    function _running(uint256 id) private view returns (Distribution storage d) {
         d = _known(id);
         if (block.timestamp > d.deadline) revert DeadlinePassed(d.deadline);
     }
 
-    function _checkAgent(
-        address token
-    ) private view {
+    function _checkAgent(address token) private view {
         if (!IAgentRights(token).hasRight(msg.sender, Rights.PAYOUT)) revert NotPayoutAgent(msg.sender);
     }
 

@@ -60,7 +60,6 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
         address buyer;
         uint256 amount;
         uint256 payment;
-        uint256 fee;
     }
 
     enum OrderState {
@@ -125,15 +124,9 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     /// @notice The currency took something off on the way; such currencies cannot be settled.
     error PaymentShort(uint256 received, uint256 expected);
 
-    constructor(
-        IVersionRegistry versions_
-    ) HubUpgradeable(versions_) {}
+    constructor(IVersionRegistry versions_) HubUpgradeable(versions_) {}
 
-    function initialize(
-        address owner_,
-        uint16 feeBps,
-        address feeRecipient
-    ) external initializer {
+    function initialize(address owner_, uint16 feeBps, address feeRecipient) external initializer {
         __Ownable_init(owner_);
         _setFee(feeBps, feeRecipient);
     }
@@ -146,31 +139,23 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
 
     /// @notice The caller takes `fill` token units of a signed order at the order's own price, rounded in the maker's
     /// favour. Both sides must have given this contract allowances.
-    function settle(
-        Order calldata order,
-        bytes calldata signature,
-        uint128 fill
-    ) external nonReentrant {
+    function settle(Order calldata order, bytes calldata signature, uint128 fill) external nonReentrant {
         address taker = order.taker;
         if (taker != address(0) && taker != msg.sender) revert WrongTaker(msg.sender);
         bytes32 hash = _consume(order, signature, fill);
         bool sell = order.sell;
         uint256 payment = _part(order.payment, fill, order.amount, sell);
         (address seller, address buyer) = sell ? (order.maker, msg.sender) : (msg.sender, order.maker);
-        _move(hash, 0, Legs(order.token, order.currency, seller, buyer, fill, payment, _fee(payment)));
+        _move(hash, 0, Legs(order.token, order.currency, seller, buyer, fill, payment));
     }
 
     /// @notice Settles two signed orders against each other. Anyone with both may call.
-    function settleMatch(
-        Match calldata m
-    ) external nonReentrant {
+    function settleMatch(Match calldata m) external nonReentrant {
         _settleMatch(m);
     }
 
     /// @notice {settleMatch} for many; all or none.
-    function settleBatch(
-        Match[] calldata matches
-    ) external nonReentrant {
+    function settleBatch(Match[] calldata matches) external nonReentrant {
         for (uint256 k = 0; k < matches.length; ++k) {
             _settleMatch(matches[k]);
         }
@@ -179,9 +164,7 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     // ---------------------------------------------------------------- withdrawing orders
 
     /// @notice Cancels the caller's order with `nonce`, at once and for good.
-    function cancel(
-        uint64 nonce
-    ) external {
+    function cancel(uint64 nonce) external {
         DvpStorage storage $ = _dvp();
         uint256 bit = 1 << (nonce & 0xff);
         if ($.used[msg.sender][nonce >> 8] & bit != 0) revert OrderUsedUp(msg.sender, nonce);
@@ -190,10 +173,7 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     }
 
     /// @notice Uses up all nonces `word * 256 + n` of the caller where bit n of `mask` is set.
-    function invalidateNonces(
-        uint56 word,
-        uint256 mask
-    ) external {
+    function invalidateNonces(uint56 word, uint256 mask) external {
         _dvp().used[msg.sender][word] |= mask;
         emit NoncesInvalidated(msg.sender, word, mask);
     }
@@ -201,16 +181,12 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     // ---------------------------------------------------------------- questions
 
     /// @notice The EIP-712 digest that a maker signs. It names this chain and this contract.
-    function orderHash(
-        Order calldata order
-    ) public view returns (bytes32) {
+    function orderHash(Order calldata order) public view returns (bytes32) {
         return _hashTypedDataV4(_structHash(order));
     }
 
     /// @return state What stands in the way, and `left`, the token units still to fill.
-    function status(
-        Order calldata order
-    ) external view returns (OrderState state, uint256 left) {
+    function status(Order calldata order) external view returns (OrderState state, uint256 left) {
         DvpStorage storage $ = _dvp();
         uint256 filled = $.filled[orderHash(order)];
         if (_isUsed(order.maker, order.nonce)) {
@@ -220,20 +196,14 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
         return (block.timestamp >= order.expiry ? OrderState.Expired : OrderState.Open, left);
     }
 
-    function isNonceUsed(
-        address maker,
-        uint64 nonce
-    ) external view returns (bool) {
+    function isNonceUsed(address maker, uint64 nonce) external view returns (bool) {
         return _isUsed(maker, nonce);
     }
 
     /// @notice What a fill costs: payment by the buyer, of which the fee is kept from the seller.
-    function quote(
-        Order calldata order,
-        uint128 fill
-    ) external view returns (uint256 payment, uint256 fee) {
+    function quote(Order calldata order, uint128 fill) external view returns (uint256 payment, uint256 fee) {
         payment = _part(order.payment, fill, order.amount, order.sell);
-        fee = _fee(payment);
+        (fee,) = _fee(payment);
     }
 
     function feeInfo() external view returns (uint16 feeBps, address recipient) {
@@ -241,18 +211,13 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     }
 
     /// @notice Sets the fee in 1/10,000 of the payment, at most {MAX_FEE_BPS}. Owner only.
-    function setFee(
-        uint16 feeBps,
-        address recipient
-    ) external onlyOwner {
+    function setFee(uint16 feeBps, address recipient) external onlyOwner {
         _setFee(feeBps, recipient);
     }
 
     // ---------------------------------------------------------------- inside
 
-    function _settleMatch(
-        Match calldata m
-    ) private {
+    function _settleMatch(Match calldata m) private {
         Order calldata s = m.sell;
         Order calldata b = m.buy;
         if (!s.sell || b.sell || s.token != b.token || s.currency != b.currency) revert OrdersDoNotMatch();
@@ -264,15 +229,11 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
         if (m.payment < least) revert PriceNotMet(m.payment, least);
         uint256 most = _part(b.payment, m.fill, b.amount, false);
         if (m.payment > most) revert PriceNotMet(m.payment, most);
-        _move(sellHash, buyHash, Legs(s.token, s.currency, s.maker, b.maker, m.fill, m.payment, _fee(m.payment)));
+        _move(sellHash, buyHash, Legs(s.token, s.currency, s.maker, b.maker, m.fill, m.payment));
     }
 
     /// @dev Checks everything about one order and books the fill. State first, movements later.
-    function _consume(
-        Order calldata order,
-        bytes calldata signature,
-        uint256 fill
-    ) private returns (bytes32 hash) {
+    function _consume(Order calldata order, bytes calldata signature, uint256 fill) private returns (bytes32 hash) {
         if (block.timestamp >= order.expiry) revert OrderExpired(order.expiry);
         DvpStorage storage $ = _dvp();
         uint16 feeBps = $.feeBps;
@@ -297,21 +258,16 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
         }
     }
 
-    function _move(
-        bytes32 hash,
-        bytes32 counterHash,
-        Legs memory legs
-    ) private {
+    function _move(bytes32 hash, bytes32 counterHash, Legs memory legs) private {
         (address seller, address buyer) = (legs.seller, legs.buyer);
         if (seller == buyer) revert OrdersDoNotMatch();
-        emit OrderSettled(
-            hash, counterHash, legs.token, legs.currency, seller, buyer, legs.amount, legs.payment, legs.fee
-        );
+        uint256 expected = legs.payment;
+        (uint256 fee, address feeRecipient) = _fee(expected);
+        emit OrderSettled(hash, counterHash, legs.token, legs.currency, seller, buyer, legs.amount, expected, fee);
         IERC20 currency = IERC20(legs.currency);
         IERC20(legs.token).safeTransferFrom(seller, buyer, legs.amount);
-        uint256 expected;
         unchecked {
-            expected = legs.payment - legs.fee; // the fee is at most 5 %
+            expected -= fee; // at most 5 % of it
         }
         uint256 before = currency.balanceOf(seller);
         currency.safeTransferFrom(buyer, seller, expected);
@@ -320,16 +276,11 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
             received = currency.balanceOf(seller) - before; // a fall wraps around and is refused as well
         }
         if (received != expected) revert PaymentShort(received, expected);
-        uint256 fee = legs.fee;
-        if (fee != 0) currency.safeTransferFrom(buyer, _dvp().feeRecipient, fee);
+        if (fee != 0) currency.safeTransferFrom(buyer, feeRecipient, fee);
     }
 
     /// @dev A key's signature first: asking a wallet without code whether it has any costs 2,600 gas.
-    function _isSigned(
-        address maker,
-        bytes32 hash,
-        bytes calldata signature
-    ) private view returns (bool) {
+    function _isSigned(address maker, bytes32 hash, bytes calldata signature) private view returns (bool) {
         (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecoverCalldata(hash, signature);
         if (fault == ECDSA.RecoverError.NoError && signer == maker) return true;
         return SignatureChecker.isValidERC1271SignatureNowCalldata(maker, hash, signature);
@@ -337,9 +288,7 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
 
     /// @dev All members are words, so the calldata is the encoding. A word with bits beyond its type is refused where the
     /// member is read; it could not have been signed anyway.
-    function _structHash(
-        Order calldata order
-    ) private pure returns (bytes32 hash) {
+    function _structHash(Order calldata order) private pure returns (bytes32 hash) {
         bytes32 typeHash = ORDER_TYPEHASH;
         assembly ("memory-safe") {
             let p := mload(0x40)
@@ -350,45 +299,33 @@ contract DvpSettlement is HubUpgradeable, EIP712Upgradeable, ReentrancyGuardTran
     }
 
     /// @dev The domain from constants; the strings of {eip712Domain} hash to the same.
-    function _hashTypedDataV4(
-        bytes32 structHash
-    ) internal view override returns (bytes32) {
+    function _hashTypedDataV4(bytes32 structHash) internal view override returns (bytes32) {
         bytes32 domain = keccak256(abi.encode(DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this)));
         return MessageHashUtils.toTypedDataHash(domain, structHash);
     }
 
     /// @dev Payment for a part of an order; all three have 128 bits, so nothing overflows.
-    function _part(
-        uint256 payment,
-        uint256 fill,
-        uint256 amount,
-        bool roundUp
-    ) private pure returns (uint256) {
+    function _part(uint256 payment, uint256 fill, uint256 amount, bool roundUp) private pure returns (uint256) {
         unchecked {
             return (payment * fill + (roundUp ? amount - 1 : 0)) / amount;
         }
     }
 
-    function _isUsed(
-        address maker,
-        uint256 nonce
-    ) private view returns (bool) {
+    function _isUsed(address maker, uint256 nonce) private view returns (bool) {
         return _dvp().used[maker][nonce >> 8] & (1 << (nonce & 0xff)) != 0;
     }
 
     /// @dev Rounded down: never more than the rate.
-    function _fee(
-        uint256 payment
-    ) private view returns (uint256) {
+    function _fee(uint256 payment) private view returns (uint256 fee, address recipient) {
+        DvpStorage storage $ = _dvp();
+        uint256 feeBps;
+        (feeBps, recipient) = ($.feeBps, $.feeRecipient);
         unchecked {
-            return payment * _dvp().feeBps / BPS; // 128 bits times at most 500
+            fee = payment * feeBps / BPS; // 128 bits times at most 500
         }
     }
 
-    function _setFee(
-        uint16 feeBps,
-        address recipient
-    ) private {
+    function _setFee(uint16 feeBps, address recipient) private {
         if (feeBps > MAX_FEE_BPS) revert FeeTooHigh(feeBps, MAX_FEE_BPS);
         if (feeBps != 0 && recipient == address(0)) revert InvalidFeeRecipient();
         _dvp().feeBps = feeBps;

@@ -110,13 +110,9 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
     /// @notice The price rose above what the caller accepts, or the currency took something off on the way.
     error PaymentMismatch(uint256 expected, uint256 actual);
 
-    constructor(
-        IVersionRegistry versions_
-    ) HubUpgradeable(versions_) {}
+    constructor(IVersionRegistry versions_) HubUpgradeable(versions_) {}
 
-    function initialize(
-        address owner_
-    ) external initializer {
+    function initialize(address owner_) external initializer {
         __Ownable_init(owner_);
     }
 
@@ -127,9 +123,7 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
     // ---------------------------------------------------------------- issuer
 
     /// @notice Opens an offering. OFFER right of the token.
-    function create(
-        Terms calldata terms
-    ) external returns (uint256 id) {
+    function create(Terms calldata terms) external returns (uint256 id) {
         _checkIssuer(terms.token);
         if (
             terms.treasury == address(0) || terms.currency.code.length == 0 || terms.price == 0 || terms.hardCap == 0
@@ -146,11 +140,7 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
 
     /// @notice Sets how much each investor gets, in token units, at most what they subscribed. After the close, before
     /// finalising; may be repeated. OFFER right.
-    function allocate(
-        uint256 id,
-        address[] calldata investors,
-        uint128[] calldata tokens
-    ) external {
+    function allocate(uint256 id, address[] calldata investors, uint128[] calldata tokens) external {
         Offering storage o = _open(id);
         _checkIssuer(o.terms.token);
         _checkSettling(id, o);
@@ -162,9 +152,7 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
     }
 
     /// @notice Ends a successful offering and pays the proceeds to the treasury. OFFER right; the soft cap must be met.
-    function finalize(
-        uint256 id
-    ) external nonReentrant {
+    function finalize(uint256 id) external nonReentrant {
         Offering storage o = _open(id);
         _checkIssuer(o.terms.token);
         _checkSettling(id, o);
@@ -175,9 +163,7 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
     }
 
     /// @notice Calls the offering off; everything becomes refundable. OFFER right.
-    function cancel(
-        uint256 id
-    ) external {
+    function cancel(uint256 id) external {
         Offering storage o = _open(id);
         _checkIssuer(o.terms.token);
         o.state = State.Cancelled;
@@ -189,11 +175,7 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
     /// @notice Subscribes for `tokens` more token units; the price goes into escrow. The caller must be able to hold the
     /// token. More than the hard cap may be subscribed; the issuer allocates.
     /// @param maxPayment Most payment units the caller accepts to pay now.
-    function subscribe(
-        uint256 id,
-        uint128 tokens,
-        uint256 maxPayment
-    ) external nonReentrant {
+    function subscribe(uint256 id, uint128 tokens, uint256 maxPayment) external nonReentrant {
         Offering storage o = _open(id);
         Terms storage t = o.terms;
         if (block.timestamp < t.opens || block.timestamp >= t.closes) revert WrongPhase(id);
@@ -214,9 +196,7 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
     }
 
     /// @notice Steps back from the whole subscription, with full refund, until the close.
-    function unsubscribe(
-        uint256 id
-    ) external nonReentrant {
+    function unsubscribe(uint256 id) external nonReentrant {
         Offering storage o = _open(id);
         if (block.timestamp >= o.terms.closes) revert WrongPhase(id);
         Subscription storage s = _store().subscriptions[id][msg.sender];
@@ -231,10 +211,7 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
 
     /// @notice After finalising: mints what `investor` was allocated and refunds the rest. Anyone may call. When the
     /// investor cannot hold the token now, the call reverts and works again later; the rest is refundable at once.
-    function claim(
-        uint256 id,
-        address investor
-    ) external nonReentrant {
+    function claim(uint256 id, address investor) external nonReentrant {
         Offering storage o = _known(id);
         if (o.state != State.Finalized) revert WrongPhase(id);
         Subscription storage s = _store().subscriptions[id][investor];
@@ -247,10 +224,7 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
 
     /// @notice Pays back what is due to `investor`: the unallocated part after finalising, or everything when the
     /// offering was cancelled or left alone. Anyone may call.
-    function refund(
-        uint256 id,
-        address investor
-    ) external nonReentrant {
+    function refund(uint256 id, address investor) external nonReentrant {
         Offering storage o = _known(id);
         if (o.state == State.Open && block.timestamp <= o.terms.closes + GRACE_SECS) revert WrongPhase(id);
         if (_refund(id, o, _store().subscriptions[id][investor], investor) == 0) revert NothingDue(investor);
@@ -258,16 +232,11 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
 
     // ---------------------------------------------------------------- questions
 
-    function offering(
-        uint256 id
-    ) external view returns (Offering memory) {
+    function offering(uint256 id) external view returns (Offering memory) {
         return _store().offerings[id];
     }
 
-    function subscription(
-        uint256 id,
-        address investor
-    ) external view returns (Subscription memory) {
+    function subscription(uint256 id, address investor) external view returns (Subscription memory) {
         return _store().subscriptions[id][investor];
     }
 
@@ -276,21 +245,13 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
     }
 
     /// @notice Payment units for `tokens` token units of one investor, rounded up.
-    function cost(
-        uint256 id,
-        uint256 tokens
-    ) external view returns (uint256) {
+    function cost(uint256 id, uint256 tokens) external view returns (uint256) {
         return _cost(_known(id), tokens);
     }
 
     // ---------------------------------------------------------------- inside
 
-    function _allocate(
-        uint256 id,
-        Offering storage o,
-        address investor,
-        uint128 tokens
-    ) private {
+    function _allocate(uint256 id, Offering storage o, address investor, uint128 tokens) private {
         Subscription storage s = _store().subscriptions[id][investor];
         if (tokens > s.tokens) revert AllocationTooHigh(tokens, s.tokens);
         o.proceeds = o.proceeds - _cost(o, s.allocated) + _cost(o, tokens);
@@ -299,12 +260,10 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
         emit Allocated(id, investor, tokens);
     }
 
-    function _refund(
-        uint256 id,
-        Offering storage o,
-        Subscription storage s,
-        address investor
-    ) private returns (uint256 due) {
+    function _refund(uint256 id, Offering storage o, Subscription storage s, address investor)
+        private
+        returns (uint256 due)
+    {
         uint256 kept = o.state == State.Finalized ? _cost(o, s.allocated) : 0;
         due = s.paid - kept;
         if (due == 0) return 0;
@@ -313,55 +272,37 @@ contract PrimaryOffering is HubUpgradeable, ReentrancyGuardTransient {
         IERC20(o.terms.currency).safeTransfer(investor, due);
     }
 
-    function _pull(
-        IERC20 currency,
-        uint256 amount
-    ) private {
+    function _pull(IERC20 currency, uint256 amount) private {
         uint256 before = currency.balanceOf(address(this));
         currency.safeTransferFrom(msg.sender, address(this), amount);
         uint256 received = currency.balanceOf(address(this)) - before;
         if (received != amount) revert PaymentMismatch(amount, received);
     }
 
-    function _cost(
-        Offering storage o,
-        uint256 tokens
-    ) private view returns (uint256) {
+    function _cost(Offering storage o, uint256 tokens) private view returns (uint256) {
         return Math.mulDiv(tokens, o.terms.price, o.unit, Math.Rounding.Ceil);
     }
 
-    function _known(
-        uint256 id
-    ) private view returns (Offering storage o) {
+    function _known(uint256 id) private view returns (Offering storage o) {
         o = _store().offerings[id];
         if (o.unit == 0) revert UnknownOffering(id);
     }
 
-    function _open(
-        uint256 id
-    ) private view returns (Offering storage o) {
+    function _open(uint256 id) private view returns (Offering storage o) {
         o = _known(id);
         if (o.state != State.Open) revert WrongPhase(id);
     }
 
-    function _checkSettling(
-        uint256 id,
-        Offering storage o
-    ) private view {
+    function _checkSettling(uint256 id, Offering storage o) private view {
         uint64 closes = o.terms.closes;
         if (block.timestamp < closes || block.timestamp > closes + GRACE_SECS) revert WrongPhase(id);
     }
 
-    function _checkIssuer(
-        address token
-    ) private view {
+    function _checkIssuer(address token) private view {
         if (!IAgentRights(token).hasRight(msg.sender, Rights.OFFER)) revert NotIssuer(msg.sender);
     }
 
-    function _emitCreated(
-        uint256 id,
-        Terms calldata t
-    ) private {
+    function _emitCreated(uint256 id, Terms calldata t) private {
         emit OfferingCreated(
             id,
             t.token,

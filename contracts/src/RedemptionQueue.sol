@@ -71,16 +71,10 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
     error AssetsAboveLimit(uint256 assets, uint256 limit);
     error FundingShort(uint256 received, uint256 expected);
 
-    constructor(
-        IVersionRegistry versions_
-    ) HubUpgradeable(versions_) {}
+    constructor(IVersionRegistry versions_) HubUpgradeable(versions_) {}
 
     /// @param share_ The token that is redeemed; `asset_` what is paid for it.
-    function initialize(
-        address owner_,
-        address share_,
-        address asset_
-    ) external initializer {
+    function initialize(address owner_, address share_, address asset_) external initializer {
         __Ownable_init(owner_);
         if (share_.code.length == 0 || asset_.code.length == 0) revert InvalidAddress();
         QueueStorage storage $ = _store();
@@ -98,11 +92,11 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
 
     /// @notice Moves `shares` (smallest units) of `owner_` here for redemption by `controller`. The owner or its
     /// operator; this contract needs an allowance of the owner.
-    function requestRedeem(
-        uint256 shares,
-        address controller,
-        address owner_
-    ) external nonReentrant returns (uint256 requestId) {
+    function requestRedeem(uint256 shares, address controller, address owner_)
+        external
+        nonReentrant
+        returns (uint256 requestId)
+    {
         _checkControl(owner_);
         if (controller == address(0)) revert InvalidAddress();
         if (shares == 0) revert InvalidAmount();
@@ -116,9 +110,7 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
     }
 
     /// @notice Gives the shares of an unpriced request back to their owner. The controller, its operator, or REDEEM.
-    function cancelRedeemRequest(
-        uint256 requestId
-    ) external nonReentrant {
+    function cancelRedeemRequest(uint256 requestId) external nonReentrant {
         QueueStorage storage $ = _store();
         Request storage r = $.requests[requestId];
         uint256 shares = r.pending;
@@ -131,11 +123,11 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
     }
 
     /// @notice Claims the payment for `shares` claimable shares of `controller`, oldest requests first, to `receiver`.
-    function redeem(
-        uint256 shares,
-        address receiver,
-        address controller
-    ) external nonReentrant returns (uint256 assets) {
+    function redeem(uint256 shares, address receiver, address controller)
+        external
+        nonReentrant
+        returns (uint256 assets)
+    {
         _checkControl(controller);
         if (receiver == address(0)) revert InvalidAddress();
         if (shares == 0) revert InvalidAmount();
@@ -148,10 +140,7 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
         IERC20($.asset).safeTransfer(receiver, assets);
     }
 
-    function setOperator(
-        address operator,
-        bool approved
-    ) external returns (bool) {
+    function setOperator(address operator, bool approved) external returns (bool) {
         _store().operators[msg.sender][operator] = approved;
         emit OperatorSet(msg.sender, operator, approved);
         return true;
@@ -162,11 +151,7 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
     /// @notice Prices and funds whole requests and burns their shares. REDEEM right; the caller pays.
     /// @param price Payment units per whole share; rounded down per request.
     /// @param maxAssets Most the caller accepts to pay.
-    function fulfil(
-        uint256[] calldata requestIds,
-        uint256 price,
-        uint256 maxAssets
-    ) external nonReentrant {
+    function fulfil(uint256[] calldata requestIds, uint256 price, uint256 maxAssets) external nonReentrant {
         if (!_isRedeemAgent(msg.sender)) revert NotAuthorized(msg.sender);
         uint256 shares = 0;
         uint256 assets = 0;
@@ -191,33 +176,22 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
         return _store().asset;
     }
 
-    function isOperator(
-        address controller,
-        address operator
-    ) external view returns (bool) {
+    function isOperator(address controller, address operator) external view returns (bool) {
         return _store().operators[controller][operator];
     }
 
-    function pendingRedeemRequest(
-        uint256 requestId,
-        address controller
-    ) external view returns (uint256) {
+    function pendingRedeemRequest(uint256 requestId, address controller) external view returns (uint256) {
         Request storage r = _store().requests[requestId];
         return r.controller == controller ? r.pending : 0;
     }
 
-    function claimableRedeemRequest(
-        uint256 requestId,
-        address controller
-    ) external view returns (uint256) {
+    function claimableRedeemRequest(uint256 requestId, address controller) external view returns (uint256) {
         Request storage r = _store().requests[requestId];
         return r.controller == controller ? r.claimable : 0;
     }
 
     /// @notice Claimable shares of `controller` over all its requests.
-    function maxRedeem(
-        address controller
-    ) public view returns (uint256 shares) {
+    function maxRedeem(address controller) public view returns (uint256 shares) {
         QueueStorage storage $ = _store();
         uint256[] storage ids = $.open[controller];
         for (uint256 k = 0; k < ids.length; ++k) {
@@ -225,32 +199,23 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
         }
     }
 
-    function request(
-        uint256 requestId
-    ) external view returns (Request memory) {
+    function request(uint256 requestId) external view returns (Request memory) {
         return _store().requests[requestId];
     }
 
     /// @notice Open requests of `controller`, oldest first.
-    function openRequests(
-        address controller
-    ) external view returns (uint256[] memory) {
+    function openRequests(address controller) external view returns (uint256[] memory) {
         return _store().open[controller];
     }
 
-    function supportsInterface(
-        bytes4 id
-    ) external pure returns (bool) {
+    function supportsInterface(bytes4 id) external pure returns (bool) {
         return id == type(IERC165).interfaceId || id == type(IERC7540Operator).interfaceId
             || id == type(IERC7540Redeem).interfaceId;
     }
 
     // ---------------------------------------------------------------- inside
 
-    function _price(
-        uint256 requestId,
-        uint256 price
-    ) private returns (uint256 shares, uint256 assets) {
+    function _price(uint256 requestId, uint256 price) private returns (uint256 shares, uint256 assets) {
         QueueStorage storage $ = _store();
         Request storage r = $.requests[requestId];
         shares = r.pending;
@@ -262,10 +227,7 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
         emit RedeemClaimable(r.controller, requestId, assets, shares, price);
     }
 
-    function _draw(
-        address controller,
-        uint256 shares
-    ) private returns (uint256 assets) {
+    function _draw(address controller, uint256 shares) private returns (uint256 assets) {
         QueueStorage storage $ = _store();
         uint256[] memory ids = $.open[controller];
         for (uint256 k = 0; k < ids.length && shares != 0; ++k) {
@@ -287,10 +249,7 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
     }
 
     /// @dev Forgets a request; the order of the others stays.
-    function _close(
-        address controller,
-        uint256 requestId
-    ) private {
+    function _close(address controller, uint256 requestId) private {
         QueueStorage storage $ = _store();
         delete $.requests[requestId];
         uint256[] storage ids = $.open[controller];
@@ -303,25 +262,18 @@ contract RedemptionQueue is HubUpgradeable, ReentrancyGuardTransient, IERC165, I
         ids.pop();
     }
 
-    function _fund(
-        IERC20 asset_,
-        uint256 amount
-    ) private {
+    function _fund(IERC20 asset_, uint256 amount) private {
         uint256 before = asset_.balanceOf(address(this));
         asset_.safeTransferFrom(msg.sender, address(this), amount);
         uint256 received = asset_.balanceOf(address(this)) - before;
         if (received != amount) revert FundingShort(received, amount);
     }
 
-    function _checkControl(
-        address account
-    ) private view {
+    function _checkControl(address account) private view {
         if (msg.sender != account && !_store().operators[account][msg.sender]) revert NotAuthorized(msg.sender);
     }
 
-    function _isRedeemAgent(
-        address account
-    ) private view returns (bool) {
+    function _isRedeemAgent(address account) private view returns (bool) {
         return IAgentRights(_store().share).hasRight(account, Rights.REDEEM);
     }
 

@@ -62,17 +62,12 @@ contract RwaToken is
 
     IDocumentRegistry public immutable documentRegistry;
 
-    constructor(
-        IVersionRegistry versions_,
-        IDocumentRegistry documents_
-    ) HubUpgradeable(versions_) {
+    constructor(IVersionRegistry versions_, IDocumentRegistry documents_) HubUpgradeable(versions_) {
         documentRegistry = documents_;
     }
 
     /// @notice Called once by the factory, in the transaction that deploys the proxy.
-    function initialize(
-        Setup calldata setup
-    ) external initializer {
+    function initialize(Setup calldata setup) external initializer {
         __Ownable_init(setup.owner);
         if (bytes(setup.name).length == 0 || bytes(setup.symbol).length == 0) revert InvalidName();
         if (setup.decimals > MAX_DECIMALS) revert InvalidDecimals(setup.decimals);
@@ -111,35 +106,23 @@ contract RwaToken is
         return _token().totalSupply;
     }
 
-    function balanceOf(
-        address account
-    ) external view returns (uint256) {
+    function balanceOf(address account) external view returns (uint256) {
         return _token().holdings[account].balance();
     }
 
-    function allowance(
-        address owner_,
-        address spender
-    ) external view returns (uint256) {
+    function allowance(address owner_, address spender) external view returns (uint256) {
         return _token().allowances[owner_][spender];
     }
 
     /// @notice Moves `amount` to `to`. Reverts: {EnforcedPause}, {ERC7943CannotSend} or {ERC7943CannotReceive} (wallet
     /// frozen), {ERC20InsufficientBalance}, {ERC7943InsufficientUnfrozenBalance}, and the engine's TransferRefused(reason).
-    function transfer(
-        address to,
-        uint256 amount
-    ) external returns (bool) {
+    function transfer(address to, uint256 amount) external returns (bool) {
         _transfer(msg.sender, to, amount);
         return true;
     }
 
     /// @notice As {transfer}, on an allowance. A frozen wallet cannot spend another's allowance either.
-    function transferFrom(
-        address from,
-        address to,
-        uint256 amount
-    ) external returns (bool) {
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
         TokenStorage storage $ = _token();
         if (msg.sender != from) {
             if ($.holdings[msg.sender].isFrozen()) revert ERC7943CannotSend(msg.sender);
@@ -155,19 +138,13 @@ contract RwaToken is
         return true;
     }
 
-    function approve(
-        address spender,
-        uint256 amount
-    ) external returns (bool) {
+    function approve(address spender, uint256 amount) external returns (bool) {
         _approve(msg.sender, spender, amount);
         return true;
     }
 
     /// @notice Sends to several receivers; reverts as a whole.
-    function batchTransfer(
-        address[] calldata toList,
-        uint256[] calldata amounts
-    ) external {
+    function batchTransfer(address[] calldata toList, uint256[] calldata amounts) external {
         _sameLength(toList.length, amounts.length);
         for (uint256 k = 0; k < toList.length; ++k) {
             _transfer(msg.sender, toList[k], amounts[k]);
@@ -177,15 +154,9 @@ contract RwaToken is
     // ---------------------------------------------------------------- ERC-2612
 
     /// @inheritdoc IERC20Permit
-    function permit(
-        address owner_,
-        address spender,
-        uint256 value,
-        uint256 deadline,
-        uint8 v,
-        bytes32 r,
-        bytes32 s
-    ) external {
+    function permit(address owner_, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+    {
         if (block.timestamp > deadline) revert PermitExpired(deadline);
         bytes32 structHash = keccak256(abi.encode(PERMIT_TYPEHASH, owner_, spender, value, _useNonce(owner_), deadline));
         address signer = ECDSA.recover(_hashTypedDataV4(structHash), v, r, s);
@@ -193,9 +164,7 @@ contract RwaToken is
         _approve(owner_, spender, value);
     }
 
-    function nonces(
-        address owner_
-    ) public view override(NoncesUpgradeable, IERC20Permit) returns (uint256) {
+    function nonces(address owner_) public view override(NoncesUpgradeable, IERC20Permit) returns (uint256) {
         return super.nonces(owner_);
     }
 
@@ -233,54 +202,38 @@ contract RwaToken is
     }
 
     /// @notice Whether the whole wallet is frozen.
-    function isFrozen(
-        address account
-    ) external view returns (bool) {
+    function isFrozen(address account) external view returns (bool) {
         return _token().holdings[account].isFrozen();
     }
 
     /// @notice The frozen amount; may exceed the balance, so tokens that arrive later are frozen too.
-    function getFrozenTokens(
-        address account
-    ) external view override(IERC3643, IERC7943Fungible) returns (uint256) {
+    function getFrozenTokens(address account) external view override(IERC3643, IERC7943Fungible) returns (uint256) {
         return _token().holdings[account].frozen();
     }
 
     /// @notice What `account` could move now if nothing but freezes counted.
-    function freeBalanceOf(
-        address account
-    ) external view returns (uint256) {
+    function freeBalanceOf(address account) external view returns (uint256) {
         Holding h = _token().holdings[account];
         return h.isFrozen() ? 0 : h.free();
     }
 
-    function canSend(
-        address account
-    ) public view returns (bool) {
+    function canSend(address account) public view returns (bool) {
         TokenStorage storage $ = _token();
         return !$.holdings[account].isFrozen() && $.engine.canSend(address(this), account);
     }
 
-    function canReceive(
-        address account
-    ) public view returns (bool) {
+    function canReceive(address account) public view returns (bool) {
         TokenStorage storage $ = _token();
         return !$.holdings[account].isFrozen() && $.engine.canReceive(address(this), account);
     }
 
     /// @dev The name of {canSend} and {canReceive} together in earlier drafts of ERC-7943.
-    function canTransact(
-        address account
-    ) external view returns (bool) {
+    function canTransact(address account) external view returns (bool) {
         return canSend(account) && canReceive(account);
     }
 
     /// @notice Whether {transfer} would succeed now. For the reason ask `engine().check` after pause and freezes.
-    function canTransfer(
-        address from,
-        address to,
-        uint256 amount
-    ) external view returns (bool) {
+    function canTransfer(address from, address to, uint256 amount) external view returns (bool) {
         TokenStorage storage $ = _token();
         Holding f = $.holdings[from];
         if ($.paused || from == address(0) || to == address(0) || amount > f.free()) return false;
@@ -288,9 +241,7 @@ contract RwaToken is
         return $.engine.check(address(this), from, to, amount) == IComplianceEngine.Reason.None;
     }
 
-    function supportsInterface(
-        bytes4 id
-    ) external pure returns (bool) {
+    function supportsInterface(bytes4 id) external pure returns (bool) {
         return id == type(IERC165).interfaceId || id == type(IERC20).interfaceId
             || id == type(IERC20Metadata).interfaceId || id == type(IERC20Permit).interfaceId
             || id == type(IERC7943Fungible).interfaceId || id == type(IERC3643).interfaceId
@@ -298,26 +249,18 @@ contract RwaToken is
     }
 
     /// @notice The case under which forced actions of `agent` count when no case is given.
-    function openCaseOf(
-        address agent
-    ) external view returns (bytes32) {
+    function openCaseOf(address agent) external view returns (bytes32) {
         return _token().openCases[agent];
     }
 
     // ---------------------------------------------------------------- supply (SUPPLY right)
 
     /// @notice Creates `amount` for an eligible receiver. Works while paused.
-    function mint(
-        address to,
-        uint256 amount
-    ) external onlyRight(Rights.SUPPLY) {
+    function mint(address to, uint256 amount) external onlyRight(Rights.SUPPLY) {
         _mint(to, amount);
     }
 
-    function batchMint(
-        address[] calldata toList,
-        uint256[] calldata amounts
-    ) external onlyRight(Rights.SUPPLY) {
+    function batchMint(address[] calldata toList, uint256[] calldata amounts) external onlyRight(Rights.SUPPLY) {
         _sameLength(toList.length, amounts.length);
         for (uint256 k = 0; k < toList.length; ++k) {
             _mint(toList[k], amounts[k]);
@@ -325,26 +268,16 @@ contract RwaToken is
     }
 
     /// @notice Destroys `amount` of `account`, frozen or not. Needs a case, unless the agent burns its own tokens.
-    function burn(
-        address account,
-        uint256 amount
-    ) external onlyRight(Rights.SUPPLY) {
+    function burn(address account, uint256 amount) external onlyRight(Rights.SUPPLY) {
         _burn(account, amount, _token().openCases[msg.sender]);
     }
 
     /// @notice {burn} under an explicit case.
-    function burn(
-        address account,
-        uint256 amount,
-        bytes32 caseId
-    ) external onlyRight(Rights.SUPPLY) {
+    function burn(address account, uint256 amount, bytes32 caseId) external onlyRight(Rights.SUPPLY) {
         _burn(account, amount, caseId);
     }
 
-    function batchBurn(
-        address[] calldata accounts,
-        uint256[] calldata amounts
-    ) external onlyRight(Rights.SUPPLY) {
+    function batchBurn(address[] calldata accounts, uint256[] calldata amounts) external onlyRight(Rights.SUPPLY) {
         _sameLength(accounts.length, amounts.length);
         bytes32 caseId = _token().openCases[msg.sender];
         for (uint256 k = 0; k < accounts.length; ++k) {
@@ -355,9 +288,7 @@ contract RwaToken is
     // ---------------------------------------------------------------- enforcement
 
     /// @notice Sets the case under which the caller's forced actions count from now on; zero closes it. Any agent.
-    function openCase(
-        bytes32 caseId
-    ) external {
+    function openCase(bytes32 caseId) external {
         if (rightsOf(msg.sender) == 0) revert MissingRight(msg.sender, Rights.FORCE);
         _token().openCases[msg.sender] = caseId;
         emit CaseOpened(msg.sender, caseId);
@@ -365,31 +296,30 @@ contract RwaToken is
 
     /// @notice Moves `amount`, frozen or not, to an eligible receiver under the caller's open case. FORCE right. What was
     /// frozen of it is unfrozen.
-    function forcedTransfer(
-        address from,
-        address to,
-        uint256 amount
-    ) external override(IERC3643, IERC7943Fungible) onlyRight(Rights.FORCE) returns (bool) {
+    function forcedTransfer(address from, address to, uint256 amount)
+        external
+        override(IERC3643, IERC7943Fungible)
+        onlyRight(Rights.FORCE)
+        returns (bool)
+    {
         _forcedTransfer(from, to, amount, _token().openCases[msg.sender]);
         return true;
     }
 
     /// @notice {forcedTransfer} under an explicit case.
-    function forcedTransfer(
-        address from,
-        address to,
-        uint256 amount,
-        bytes32 caseId
-    ) external onlyRight(Rights.FORCE) returns (bool) {
+    function forcedTransfer(address from, address to, uint256 amount, bytes32 caseId)
+        external
+        onlyRight(Rights.FORCE)
+        returns (bool)
+    {
         _forcedTransfer(from, to, amount, caseId);
         return true;
     }
 
-    function batchForcedTransfer(
-        address[] calldata fromList,
-        address[] calldata toList,
-        uint256[] calldata amounts
-    ) external onlyRight(Rights.FORCE) {
+    function batchForcedTransfer(address[] calldata fromList, address[] calldata toList, uint256[] calldata amounts)
+        external
+        onlyRight(Rights.FORCE)
+    {
         _sameLength(fromList.length, amounts.length);
         _sameLength(toList.length, amounts.length);
         bytes32 caseId = _token().openCases[msg.sender];
@@ -401,48 +331,40 @@ contract RwaToken is
     /// @notice Moves everything of a lost wallet, with its freezes and lock, to another registered wallet of the same
     /// identity, and freezes the lost one. RECOVER right.
     /// @param investorOnchainID The identity of both wallets.
-    function recoveryAddress(
-        address lost,
-        address next,
-        address investorOnchainID
-    ) external onlyRight(Rights.RECOVER) returns (bool) {
+    function recoveryAddress(address lost, address next, address investorOnchainID)
+        external
+        onlyRight(Rights.RECOVER)
+        returns (bool)
+    {
         _recover(lost, next, investorOnchainID, _token().openCases[msg.sender]);
         return true;
     }
 
     /// @notice {recoveryAddress} under an explicit case.
-    function recoveryAddress(
-        address lost,
-        address next,
-        address investorOnchainID,
-        bytes32 caseId
-    ) external onlyRight(Rights.RECOVER) returns (bool) {
+    function recoveryAddress(address lost, address next, address investorOnchainID, bytes32 caseId)
+        external
+        onlyRight(Rights.RECOVER)
+        returns (bool)
+    {
         _recover(lost, next, investorOnchainID, caseId);
         return true;
     }
 
     // ---------------------------------------------------------------- freezes (FREEZE right)
 
-    function setAddressFrozen(
-        address account,
-        bool freeze
-    ) external onlyRight(Rights.FREEZE) {
+    function setAddressFrozen(address account, bool freeze) external onlyRight(Rights.FREEZE) {
         _setAddressFrozen(account, freeze, _token().openCases[msg.sender]);
     }
 
     /// @notice {setAddressFrozen} under an explicit case.
-    function setAddressFrozen(
-        address account,
-        bool freeze,
-        bytes32 caseId
-    ) external onlyRight(Rights.FREEZE) {
+    function setAddressFrozen(address account, bool freeze, bytes32 caseId) external onlyRight(Rights.FREEZE) {
         _setAddressFrozen(account, freeze, caseId);
     }
 
-    function batchSetAddressFrozen(
-        address[] calldata accounts,
-        bool[] calldata freeze
-    ) external onlyRight(Rights.FREEZE) {
+    function batchSetAddressFrozen(address[] calldata accounts, bool[] calldata freeze)
+        external
+        onlyRight(Rights.FREEZE)
+    {
         _sameLength(accounts.length, freeze.length);
         bytes32 caseId = _token().openCases[msg.sender];
         for (uint256 k = 0; k < accounts.length; ++k) {
@@ -451,17 +373,14 @@ contract RwaToken is
     }
 
     /// @notice Freezes `amount` more. May exceed the balance: moving tokens away first does not dodge it.
-    function freezePartialTokens(
-        address account,
-        uint256 amount
-    ) external onlyRight(Rights.FREEZE) {
+    function freezePartialTokens(address account, uint256 amount) external onlyRight(Rights.FREEZE) {
         _freezeMore(account, amount, _token().openCases[msg.sender]);
     }
 
-    function batchFreezePartialTokens(
-        address[] calldata accounts,
-        uint256[] calldata amounts
-    ) external onlyRight(Rights.FREEZE) {
+    function batchFreezePartialTokens(address[] calldata accounts, uint256[] calldata amounts)
+        external
+        onlyRight(Rights.FREEZE)
+    {
         _sameLength(accounts.length, amounts.length);
         bytes32 caseId = _token().openCases[msg.sender];
         for (uint256 k = 0; k < accounts.length; ++k) {
@@ -470,17 +389,14 @@ contract RwaToken is
     }
 
     /// @notice Releases `amount` of what is frozen. Reverts: {InsufficientFrozen}.
-    function unfreezePartialTokens(
-        address account,
-        uint256 amount
-    ) external onlyRight(Rights.FREEZE) {
+    function unfreezePartialTokens(address account, uint256 amount) external onlyRight(Rights.FREEZE) {
         _freezeLess(account, amount, _token().openCases[msg.sender]);
     }
 
-    function batchUnfreezePartialTokens(
-        address[] calldata accounts,
-        uint256[] calldata amounts
-    ) external onlyRight(Rights.FREEZE) {
+    function batchUnfreezePartialTokens(address[] calldata accounts, uint256[] calldata amounts)
+        external
+        onlyRight(Rights.FREEZE)
+    {
         _sameLength(accounts.length, amounts.length);
         bytes32 caseId = _token().openCases[msg.sender];
         for (uint256 k = 0; k < accounts.length; ++k) {
@@ -489,21 +405,18 @@ contract RwaToken is
     }
 
     /// @notice Sets the frozen amount to exactly `amount` (ERC-7943).
-    function setFrozenTokens(
-        address account,
-        uint256 amount
-    ) external onlyRight(Rights.FREEZE) returns (bool) {
+    function setFrozenTokens(address account, uint256 amount) external onlyRight(Rights.FREEZE) returns (bool) {
         _setFrozen(account, amount);
         _note(_token().openCases[msg.sender], account, IERC7943Fungible.setFrozenTokens.selector);
         return true;
     }
 
     /// @notice {setFrozenTokens} under an explicit case.
-    function setFrozenTokens(
-        address account,
-        uint256 amount,
-        bytes32 caseId
-    ) external onlyRight(Rights.FREEZE) returns (bool) {
+    function setFrozenTokens(address account, uint256 amount, bytes32 caseId)
+        external
+        onlyRight(Rights.FREEZE)
+        returns (bool)
+    {
         _setFrozen(account, amount);
         _note(caseId, account, IERC7943Fungible.setFrozenTokens.selector);
         return true;
@@ -531,49 +444,37 @@ contract RwaToken is
     // ---------------------------------------------------------------- owner
 
     /// @notice Renames the token; open permits become void, since the name is part of their domain.
-    function setName(
-        string calldata name_
-    ) external onlyOwner {
+    function setName(string calldata name_) external onlyOwner {
         if (bytes(name_).length == 0) revert InvalidName();
         _token().name = name_;
         _emitInformation();
     }
 
-    function setSymbol(
-        string calldata symbol_
-    ) external onlyOwner {
+    function setSymbol(string calldata symbol_) external onlyOwner {
         if (bytes(symbol_).length == 0) revert InvalidName();
         _token().symbol = symbol_;
         _emitInformation();
     }
 
-    function setOnchainID(
-        address onchainId_
-    ) external onlyOwner {
+    function setOnchainID(address onchainId_) external onlyOwner {
         _token().onchainId = onchainId_;
         _emitInformation();
     }
 
     /// @notice Points the token to another {TokenPolicyView} (registry and compliance are one). With supply outstanding
     /// the view must be of the same engine. Reverts: {EngineInUse}, {InvalidPolicy}.
-    function setIdentityRegistry(
-        address policy_
-    ) external onlyOwner {
+    function setIdentityRegistry(address policy_) external onlyOwner {
         _changePolicy(policy_);
     }
 
     /// @notice Same as {setIdentityRegistry}.
-    function setCompliance(
-        address policy_
-    ) external onlyOwner {
+    function setCompliance(address policy_) external onlyOwner {
         _changePolicy(policy_);
     }
 
     // ---------------------------------------------------------------- ERC-1643
 
-    function getDocument(
-        bytes32 name_
-    ) external view returns (string memory, bytes32, uint256) {
+    function getDocument(bytes32 name_) external view returns (string memory, bytes32, uint256) {
         return documentRegistry.get(address(this), name_);
     }
 
@@ -582,19 +483,16 @@ contract RwaToken is
     }
 
     /// @notice Adds or replaces a document. DOCUMENTS right.
-    function setDocument(
-        bytes32 name_,
-        string calldata uri,
-        bytes32 documentHash
-    ) external onlyRight(Rights.DOCUMENTS) {
+    function setDocument(bytes32 name_, string calldata uri, bytes32 documentHash)
+        external
+        onlyRight(Rights.DOCUMENTS)
+    {
         emit DocumentUpdated(name_, uri, documentHash);
         documentRegistry.set(address(this), name_, uri, documentHash, msg.sender);
     }
 
     /// @notice Withdraws a document. DOCUMENTS right.
-    function removeDocument(
-        bytes32 name_
-    ) external onlyRight(Rights.DOCUMENTS) {
+    function removeDocument(bytes32 name_) external onlyRight(Rights.DOCUMENTS) {
         (string memory uri, bytes32 documentHash) = documentRegistry.remove(address(this), name_, msg.sender);
         emit DocumentRemoved(name_, uri, documentHash);
     }
@@ -602,11 +500,7 @@ contract RwaToken is
     // ---------------------------------------------------------------- movements
 
     /// @dev Balances first, then the engine: whatever it or a module calls back sees the state after the move.
-    function _transfer(
-        address from,
-        address to,
-        uint256 amount
-    ) private {
+    function _transfer(address from, address to, uint256 amount) private {
         if (to == address(0)) revert ERC20InvalidReceiver(address(0));
         TokenStorage storage $ = _token();
         (IComplianceEngine engine_, bool paused_) = ($.engine, $.paused);
@@ -629,10 +523,7 @@ contract RwaToken is
         engine_.onTransfer(from, to, amount, fromBefore, t.balance());
     }
 
-    function _mint(
-        address to,
-        uint256 amount
-    ) private {
+    function _mint(address to, uint256 amount) private {
         if (to == address(0)) revert ERC20InvalidReceiver(address(0));
         TokenStorage storage $ = _token();
         uint256 supply = $.totalSupply + amount;
@@ -645,11 +536,7 @@ contract RwaToken is
         $.engine.onMint(to, amount, t.balance());
     }
 
-    function _burn(
-        address account,
-        uint256 amount,
-        bytes32 caseId
-    ) private {
+    function _burn(address account, uint256 amount, bytes32 caseId) private {
         if (account != msg.sender) _requireCase(caseId, account, IERC3643.burn.selector);
         TokenStorage storage $ = _token();
         uint256 before = _take(account, amount);
@@ -660,12 +547,7 @@ contract RwaToken is
         $.engine.onBurn(account, amount, before);
     }
 
-    function _forcedTransfer(
-        address from,
-        address to,
-        uint256 amount,
-        bytes32 caseId
-    ) private {
+    function _forcedTransfer(address from, address to, uint256 amount, bytes32 caseId) private {
         if (to == address(0)) revert ERC20InvalidReceiver(address(0));
         _requireCase(caseId, from, IERC7943Fungible.forcedTransfer.selector);
         TokenStorage storage $ = _token();
@@ -677,12 +559,7 @@ contract RwaToken is
         $.engine.onForced(from, to, amount, fromBefore, from == to ? fromBefore : t.balance());
     }
 
-    function _recover(
-        address lost,
-        address next,
-        address identity,
-        bytes32 caseId
-    ) private {
+    function _recover(address lost, address next, address identity, bytes32 caseId) private {
         _requireCase(caseId, lost, IERC3643.recoveryAddress.selector);
         TokenStorage storage $ = _token();
         Holding f = $.holdings[lost];
@@ -704,10 +581,7 @@ contract RwaToken is
     }
 
     /// @dev Takes `amount` from `account` regardless of freezes; frozen tokens among it are unfrozen.
-    function _take(
-        address account,
-        uint256 amount
-    ) private returns (uint256 before) {
+    function _take(address account, uint256 amount) private returns (uint256 before) {
         TokenStorage storage $ = _token();
         Holding h = $.holdings[account];
         before = h.balance();
@@ -724,52 +598,33 @@ contract RwaToken is
 
     // ---------------------------------------------------------------- helpers
 
-    function _approve(
-        address owner_,
-        address spender,
-        uint256 amount
-    ) private {
+    function _approve(address owner_, address spender, uint256 amount) private {
         if (spender == address(0)) revert ERC20InvalidSpender(address(0));
         _token().allowances[owner_][spender] = amount;
         emit Approval(owner_, spender, amount);
     }
 
-    function _setAddressFrozen(
-        address account,
-        bool freeze,
-        bytes32 caseId
-    ) private {
+    function _setAddressFrozen(address account, bool freeze, bytes32 caseId) private {
         TokenStorage storage $ = _token();
         $.holdings[account] = $.holdings[account].withWalletFrozen(freeze);
         emit AddressFrozen(account, freeze, msg.sender);
         _note(caseId, account, IERC3643.setAddressFrozen.selector);
     }
 
-    function _freezeMore(
-        address account,
-        uint256 amount,
-        bytes32 caseId
-    ) private {
+    function _freezeMore(address account, uint256 amount, bytes32 caseId) private {
         if (amount > HoldingBits.MAX_FROZEN) revert FreezeOverflow();
         _setFrozen(account, _token().holdings[account].frozen() + amount);
         _note(caseId, account, IERC3643.freezePartialTokens.selector);
     }
 
-    function _freezeLess(
-        address account,
-        uint256 amount,
-        bytes32 caseId
-    ) private {
+    function _freezeLess(address account, uint256 amount, bytes32 caseId) private {
         uint256 frozen = _token().holdings[account].frozen();
         if (frozen < amount) revert InsufficientFrozen(account, frozen, amount);
         _setFrozen(account, frozen - amount);
         _note(caseId, account, IERC3643.unfreezePartialTokens.selector);
     }
 
-    function _setFrozen(
-        address account,
-        uint256 amount
-    ) private {
+    function _setFrozen(address account, uint256 amount) private {
         TokenStorage storage $ = _token();
         if (amount > HoldingBits.MAX_FROZEN) revert FreezeOverflow();
         Holding h = $.holdings[account];
@@ -778,42 +633,26 @@ contract RwaToken is
     }
 
     /// @dev Both standards: the difference for ERC-3643, the new total for ERC-7943.
-    function _emitFrozen(
-        address account,
-        uint256 old,
-        uint256 amount
-    ) private {
+    function _emitFrozen(address account, uint256 old, uint256 amount) private {
         if (amount > old) emit TokensFrozen(account, amount - old);
         if (amount < old) emit TokensUnfrozen(account, old - amount);
         emit Frozen(account, amount);
     }
 
-    function _boundedFreeze(
-        uint256 amount
-    ) private pure returns (uint256) {
+    function _boundedFreeze(uint256 amount) private pure returns (uint256) {
         return amount > HoldingBits.MAX_FROZEN ? HoldingBits.MAX_FROZEN : amount;
     }
 
-    function _requireCase(
-        bytes32 caseId,
-        address account,
-        bytes4 action
-    ) private {
+    function _requireCase(bytes32 caseId, address account, bytes4 action) private {
         if (caseId == bytes32(0)) revert CaseRequired();
         emit CaseNoted(caseId, account, action, msg.sender);
     }
 
-    function _note(
-        bytes32 caseId,
-        address account,
-        bytes4 action
-    ) private {
+    function _note(bytes32 caseId, address account, bytes4 action) private {
         if (caseId != bytes32(0)) emit CaseNoted(caseId, account, action, msg.sender);
     }
 
-    function _changePolicy(
-        address policy_
-    ) private {
+    function _changePolicy(address policy_) private {
         TokenStorage storage $ = _token();
         address old = $.policy;
         if (policy_ == old) revert InvalidPolicy(policy_);
@@ -824,9 +663,7 @@ contract RwaToken is
         IERC3643Compliance(old).unbindToken(address(this));
     }
 
-    function _setPolicy(
-        address policy_
-    ) private {
+    function _setPolicy(address policy_) private {
         if (policy_.code.length == 0 || ITokenPolicyView(policy_).token() != address(this)) {
             revert InvalidPolicy(policy_);
         }
@@ -843,10 +680,7 @@ contract RwaToken is
         emit UpdatedTokenInformation($.name, $.symbol, $.decimals, _version(), $.onchainId);
     }
 
-    function _sameLength(
-        uint256 a,
-        uint256 b
-    ) private pure {
+    function _sameLength(uint256 a, uint256 b) private pure {
         if (a != b) revert LengthMismatch();
     }
 

@@ -11,9 +11,7 @@ import {IVersionRegistry} from "./interfaces/IVersionRegistry.sol";
 import {Rights} from "./lib/Rights.sol";
 
 interface IRwaTokenInit {
-    function initialize(
-        IRwaToken.Setup calldata setup
-    ) external;
+    function initialize(IRwaToken.Setup calldata setup) external;
 }
 
 /// @title Deploys a token with its view, rules and agents in one transaction, at an address known beforehand
@@ -71,17 +69,13 @@ contract TokenFactory is HubUpgradeable {
     error InvalidOwner();
     error InvalidImplementation();
 
-    constructor(
-        IVersionRegistry versions_
-    ) HubUpgradeable(versions_) {}
+    constructor(IVersionRegistry versions_) HubUpgradeable(versions_) {}
 
     /// @param token_ Implementation of new tokens; must be listed in the version registry, as must `policy_`.
-    function initialize(
-        address owner_,
-        IComplianceEngine engine_,
-        address token_,
-        address policy_
-    ) external initializer {
+    function initialize(address owner_, IComplianceEngine engine_, address token_, address policy_)
+        external
+        initializer
+    {
         __Ownable_init(owner_);
         _factory().engine = engine_;
         _setImplementations(token_, policy_);
@@ -92,9 +86,11 @@ contract TokenFactory is HubUpgradeable {
     }
 
     /// @notice Deploys a token. DEPLOY right. Reverts when the salt is used up, or as the token and engine do.
-    function deployToken(
-        TokenTerms calldata terms
-    ) external onlyRight(Rights.DEPLOY) returns (address token, address policy) {
+    function deployToken(TokenTerms calldata terms)
+        external
+        onlyRight(Rights.DEPLOY)
+        returns (address token, address policy)
+    {
         if (terms.owner == address(0)) revert InvalidOwner();
         FactoryStorage storage $ = _factory();
         bytes32 salt = _salt(msg.sender, terms.salt);
@@ -108,10 +104,7 @@ contract TokenFactory is HubUpgradeable {
     }
 
     /// @notice Where {deployToken} by `deployer` with `salt` will put the token, while the implementation is the same.
-    function predictAddress(
-        address deployer,
-        string calldata salt
-    ) external view returns (address) {
+    function predictAddress(address deployer, string calldata salt) external view returns (address) {
         return Create2.computeAddress(_salt(deployer, salt), keccak256(_proxyCode()));
     }
 
@@ -124,17 +117,11 @@ contract TokenFactory is HubUpgradeable {
     }
 
     /// @notice Sets what new tokens get. Owner only; both must be listed in the version registry.
-    function setImplementations(
-        address token_,
-        address policy_
-    ) external onlyOwner {
+    function setImplementations(address token_, address policy_) external onlyOwner {
         _setImplementations(token_, policy_);
     }
 
-    function _setImplementations(
-        address token_,
-        address policy_
-    ) private {
+    function _setImplementations(address token_, address policy_) private {
         versions.requireListed(keccak256("RwaToken"), token_);
         versions.requireListed(keccak256("TokenPolicyView"), policy_);
         _factory().implementation = token_;
@@ -142,10 +129,7 @@ contract TokenFactory is HubUpgradeable {
         emit ImplementationsSet(token_, policy_);
     }
 
-    function _setup(
-        TokenTerms calldata terms,
-        address policy
-    ) private pure returns (IRwaToken.Setup memory setup) {
+    function _setup(TokenTerms calldata terms, address policy) private pure returns (IRwaToken.Setup memory setup) {
         setup.name = terms.name;
         setup.symbol = terms.symbol;
         setup.decimals = terms.decimals;
@@ -156,21 +140,14 @@ contract TokenFactory is HubUpgradeable {
         setup.rights = terms.rights;
     }
 
-    function _announce(
-        TokenTerms calldata terms,
-        address token,
-        address policy
-    ) private {
+    function _announce(TokenTerms calldata terms, address token, address policy) private {
         address engine_ = address(_factory().engine);
         emit TokenDeployed(token, policy, msg.sender, terms.owner, engine_, terms.name, terms.symbol, terms.decimals);
         emit TokenDescribed(token, terms.isin, terms.assetType, terms.salt);
         emit TREXSuiteDeployed(token, policy, engine_, policy, policy, policy, terms.salt);
     }
 
-    function _salt(
-        address deployer,
-        string calldata salt
-    ) private pure returns (bytes32) {
+    function _salt(address deployer, string calldata salt) private pure returns (bytes32) {
         return keccak256(abi.encode(deployer, salt));
     }
 

@@ -40,28 +40,20 @@ contract TokenPolicyView is ITokenPolicyView, IERC3643Compliance, IERC3643Identi
         return address(this);
     }
 
-    function contains(
-        address wallet
-    ) external view returns (bool) {
+    function contains(address wallet) external view returns (bool) {
         return _engine().contains(wallet);
     }
 
     /// @notice Registered, and attested as the token requires.
-    function isVerified(
-        address wallet
-    ) external view returns (bool) {
+    function isVerified(address wallet) external view returns (bool) {
         return _engine().isVerified(token(), wallet);
     }
 
-    function identity(
-        address wallet
-    ) external view returns (address) {
+    function identity(address wallet) external view returns (address) {
         return _engine().identity(wallet);
     }
 
-    function investorCountry(
-        address wallet
-    ) external view returns (uint16) {
+    function investorCountry(address wallet) external view returns (uint16) {
         return _engine().investorCountry(wallet);
     }
 
@@ -71,15 +63,11 @@ contract TokenPolicyView is ITokenPolicyView, IERC3643Compliance, IERC3643Identi
         return _engine().trustedIssuers();
     }
 
-    function isTrustedIssuer(
-        address issuer
-    ) external view returns (bool) {
+    function isTrustedIssuer(address issuer) external view returns (bool) {
         return _engine().trustedTopics(issuer) != 0;
     }
 
-    function getTrustedIssuerClaimTopics(
-        address issuer
-    ) external view returns (uint256[] memory) {
+    function getTrustedIssuerClaimTopics(address issuer) external view returns (uint256[] memory) {
         return _topicList(_engine().trustedTopics(issuer));
     }
 
@@ -88,9 +76,7 @@ contract TokenPolicyView is ITokenPolicyView, IERC3643Compliance, IERC3643Identi
         return _topicList(_engine().requiredTopics(token()));
     }
 
-    function getTrustedIssuersForClaimTopic(
-        uint256 topic
-    ) external view returns (address[] memory issuers) {
+    function getTrustedIssuersForClaimTopic(uint256 topic) external view returns (address[] memory issuers) {
         issuers = _engine().trustedIssuers();
         uint256 count;
         for (uint256 k = 0; k < issuers.length; ++k) {
@@ -101,19 +87,14 @@ contract TokenPolicyView is ITokenPolicyView, IERC3643Compliance, IERC3643Identi
         }
     }
 
-    function hasClaimTopic(
-        address issuer,
-        uint256 topic
-    ) public view returns (bool) {
+    function hasClaimTopic(address issuer, uint256 topic) public view returns (bool) {
         return topic < 16 && _engine().trustedTopics(issuer) & (1 << topic) != 0;
     }
 
     // ---------------------------------------------------------------- compliance
 
     /// @notice Called by the token when it adopts this view.
-    function bindToken(
-        address token_
-    ) external {
+    function bindToken(address token_) external {
         if (msg.sender != token() || token_ != msg.sender) revert NotToken(msg.sender);
         emit TokenBound(token_);
         emit IdentityStorageSet(engine());
@@ -122,16 +103,12 @@ contract TokenPolicyView is ITokenPolicyView, IERC3643Compliance, IERC3643Identi
     }
 
     /// @notice Called by the token when it leaves this view.
-    function unbindToken(
-        address token_
-    ) external {
+    function unbindToken(address token_) external {
         if (msg.sender != token() || token_ != msg.sender) revert NotToken(msg.sender);
         emit TokenUnbound(token_);
     }
 
-    function isTokenBound(
-        address token_
-    ) public view returns (bool) {
+    function isTokenBound(address token_) public view returns (bool) {
         return token_ == token() && _engine().isBound(token_);
     }
 
@@ -140,49 +117,29 @@ contract TokenPolicyView is ITokenPolicyView, IERC3643Compliance, IERC3643Identi
     }
 
     /// @notice Whether the rules allow it; pause and freezes are the token's own.
-    function canTransfer(
-        address from,
-        address to,
-        uint256 amount
-    ) external view returns (bool) {
+    function canTransfer(address from, address to, uint256 amount) external view returns (bool) {
         return _engine().check(token(), from, to, amount) == IComplianceEngine.Reason.None;
     }
 
     // ---------------------------------------------------------------- the writing side lives in the engine
 
-    function transferred(
-        address,
-        address,
-        uint256
-    ) external view {
+    function transferred(address, address, uint256) external view {
         revert UseEngine(engine());
     }
 
-    function created(
-        address,
-        uint256
-    ) external view {
+    function created(address, uint256) external view {
         revert UseEngine(engine());
     }
 
-    function destroyed(
-        address,
-        uint256
-    ) external view {
+    function destroyed(address, uint256) external view {
         revert UseEngine(engine());
     }
 
-    function registerIdentity(
-        address,
-        address,
-        uint16
-    ) external view {
+    function registerIdentity(address, address, uint16) external view {
         revert UseEngine(engine());
     }
 
-    function _topicList(
-        uint16 mask
-    ) private pure returns (uint256[] memory topics) {
+    function _topicList(uint16 mask) private pure returns (uint256[] memory topics) {
         topics = new uint256[](16);
         uint256 count;
         for (uint256 topic = 0; topic < 16; ++topic) {

@@ -16,19 +16,13 @@ contract VersionRegistry is AgentRights, IVersionRegistry {
 
     mapping(bytes32 kind => mapping(address implementation => Version)) private _versions;
 
-    constructor(
-        address owner_
-    ) initializer {
+    constructor(address owner_) initializer {
         __Ownable_init(owner_);
     }
 
     /// @notice Lists `implementation` for `kind` (keccak256 of the contract's name). Owner only.
     /// @param version Plain text such as "1.0.0"; shown by front ends, not interpreted.
-    function add(
-        bytes32 kind,
-        address implementation,
-        string calldata version
-    ) external onlyOwner {
+    function add(bytes32 kind, address implementation, string calldata version) external onlyOwner {
         Version storage v = _versions[kind][implementation];
         if (implementation.code.length == 0 || v.codeHash != 0) revert InvalidVersion(implementation);
         v.codeHash = implementation.codehash;
@@ -36,28 +30,19 @@ contract VersionRegistry is AgentRights, IVersionRegistry {
     }
 
     /// @notice Strikes `implementation` off for good. Owner, or a holder of REVOKE at once.
-    function retire(
-        bytes32 kind,
-        address implementation
-    ) external {
+    function retire(bytes32 kind, address implementation) external {
         if (msg.sender != owner()) _checkRight(Rights.REVOKE);
         requireListed(kind, implementation);
         _versions[kind][implementation].retired = true;
         emit VersionRetired(kind, implementation);
     }
 
-    function isListed(
-        bytes32 kind,
-        address implementation
-    ) public view returns (bool) {
+    function isListed(bytes32 kind, address implementation) public view returns (bool) {
         Version storage v = _versions[kind][implementation];
         return v.codeHash != 0 && !v.retired && v.codeHash == implementation.codehash;
     }
 
-    function requireListed(
-        bytes32 kind,
-        address implementation
-    ) public view {
+    function requireListed(bytes32 kind, address implementation) public view {
         if (!isListed(kind, implementation)) revert VersionNotListed(kind, implementation);
     }
 

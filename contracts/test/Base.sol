@@ -13,58 +13,35 @@ import {Rights} from "../src/lib/Rights.sol";
 abstract contract Asserts {
     bool public IS_TEST = true;
 
-    function assertTrue(
-        bool ok,
-        string memory what
-    ) internal pure {
+    function assertTrue(bool ok, string memory what) internal pure {
         require(ok, string.concat("expected true: ", what));
     }
 
-    function assertTrue(
-        bool ok
-    ) internal pure {
+    function assertTrue(bool ok) internal pure {
         require(ok, "expected true");
     }
 
-    function assertFalse(
-        bool ok
-    ) internal pure {
+    function assertFalse(bool ok) internal pure {
         require(!ok, "expected false");
     }
 
-    function assertEq(
-        uint256 a,
-        uint256 b
-    ) internal pure {
+    function assertEq(uint256 a, uint256 b) internal pure {
         if (a != b) revert NotEqual(a, b);
     }
 
-    function assertEq(
-        uint256 a,
-        uint256 b,
-        string memory what
-    ) internal pure {
+    function assertEq(uint256 a, uint256 b, string memory what) internal pure {
         if (a != b) revert NotEqualIn(what, a, b);
     }
 
-    function assertEq(
-        address a,
-        address b
-    ) internal pure {
+    function assertEq(address a, address b) internal pure {
         if (a != b) revert NotEqual(uint160(a), uint160(b));
     }
 
-    function assertEq(
-        bytes32 a,
-        bytes32 b
-    ) internal pure {
+    function assertEq(bytes32 a, bytes32 b) internal pure {
         if (a != b) revert NotEqual(uint256(a), uint256(b));
     }
 
-    function assertEq(
-        string memory a,
-        string memory b
-    ) internal pure {
+    function assertEq(string memory a, string memory b) internal pure {
         require(keccak256(bytes(a)) == keccak256(bytes(b)), string.concat("strings differ: ", a, " / ", b));
     }
 
@@ -132,9 +109,7 @@ abstract contract Base is Asserts, SuiteDeployer {
     }
 
     /// @dev Sorted by address: 1, 2, 3 map to ascending owners.
-    function _ownerKey(
-        uint256 k
-    ) internal pure returns (uint256) {
+    function _ownerKey(uint256 k) internal pure returns (uint256) {
         return 0x5AFE00 + k;
     }
 
@@ -146,10 +121,7 @@ abstract contract Base is Asserts, SuiteDeployer {
         r.senderAttested = true;
     }
 
-    function _terms(
-        string memory name,
-        string memory salt
-    ) internal view returns (TokenFactory.TokenTerms memory t) {
+    function _terms(string memory name, string memory salt) internal view returns (TokenFactory.TokenTerms memory t) {
         t.name = name;
         t.symbol = "ACME";
         t.isin = "DE000A0TEST1";
@@ -167,122 +139,76 @@ abstract contract Base is Asserts, SuiteDeployer {
         (t.agents[2], t.rights[2]) = (safe, Rights.REVOKE);
     }
 
-    function _newToken(
-        string memory name,
-        string memory salt
-    ) internal returns (RwaToken t, TokenPolicyView v) {
+    function _newToken(string memory name, string memory salt) internal returns (RwaToken t, TokenPolicyView v) {
         (address a, address b) = s.factory.deployToken(_terms(name, salt));
         return (RwaToken(a), TokenPolicyView(b));
     }
 
-    function _onboard(
-        address wallet,
-        uint16 country
-    ) internal {
+    function _onboard(address wallet, uint16 country) internal {
         vm.prank(kyc);
         s.engine.registerIdentity(wallet, wallet, country);
         _attest(wallet, 1, uint32(block.timestamp + 365 days));
     }
 
-    function _attest(
-        address identity,
-        uint8 topic,
-        uint32 validUntil
-    ) internal {
+    function _attest(address identity, uint8 topic, uint32 validUntil) internal {
         IComplianceEngine.Attestation memory a =
             IComplianceEngine.Attestation(identity, topic, validUntil, uint32(block.timestamp));
         s.engine.attest(a, issuer, _sign(ISSUER_KEY, s.engine.attestationDigest(a)));
     }
 
-    function _sign(
-        uint256 key,
-        bytes32 digest
-    ) internal pure returns (bytes memory) {
+    function _sign(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
         (uint8 v, bytes32 r, bytes32 ss) = vm.sign(key, digest);
         return abi.encodePacked(r, ss, v);
     }
 
-    function _mint(
-        address to,
-        uint256 amount
-    ) internal {
+    function _mint(address to, uint256 amount) internal {
         vm.prank(agent);
         token.mint(to, amount);
     }
 
-    function _transfer(
-        address from,
-        address to,
-        uint256 amount
-    ) internal {
+    function _transfer(address from, address to, uint256 amount) internal {
         vm.prank(from);
         token.transfer(to, amount);
     }
 
-    function _expectRefused(
-        IComplianceEngine.Reason reason,
-        address from,
-        address to,
-        uint256 amount
-    ) internal {
+    function _expectRefused(IComplianceEngine.Reason reason, address from, address to, uint256 amount) internal {
         vm.expectRevert(abi.encodeWithSelector(IComplianceEngine.TransferRefused.selector, reason, from, to, amount));
     }
 
-    function _expectMissing(
-        address who,
-        uint256 right
-    ) internal {
+    function _expectMissing(address who, uint256 right) internal {
         vm.expectRevert(abi.encodeWithSignature("MissingRight(address,uint256)", who, right));
     }
 
-    function _expectNotOwner(
-        address who
-    ) internal {
+    function _expectNotOwner(address who) internal {
         vm.expectRevert(abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", who));
     }
 
-    function _list(
-        address a
-    ) internal pure returns (address[] memory l) {
+    function _list(address a) internal pure returns (address[] memory l) {
         l = new address[](1);
         l[0] = a;
     }
 
-    function _list(
-        address a,
-        address b
-    ) internal pure returns (address[] memory l) {
+    function _list(address a, address b) internal pure returns (address[] memory l) {
         l = new address[](2);
         (l[0], l[1]) = (a, b);
     }
 
-    function _list(
-        uint256 a
-    ) internal pure returns (uint256[] memory l) {
+    function _list(uint256 a) internal pure returns (uint256[] memory l) {
         l = new uint256[](1);
         l[0] = a;
     }
 
-    function _list(
-        uint256 a,
-        uint256 b
-    ) internal pure returns (uint256[] memory l) {
+    function _list(uint256 a, uint256 b) internal pure returns (uint256[] memory l) {
         l = new uint256[](2);
         (l[0], l[1]) = (a, b);
     }
 
-    function _countries(
-        uint16 a
-    ) internal pure returns (uint16[] memory l) {
+    function _countries(uint16 a) internal pure returns (uint16[] memory l) {
         l = new uint16[](1);
         l[0] = a;
     }
 
-    function _bound(
-        uint256 x,
-        uint256 min,
-        uint256 max
-    ) internal pure returns (uint256) {
+    function _bound(uint256 x, uint256 min, uint256 max) internal pure returns (uint256) {
         return min + x % (max - min + 1);
     }
 }

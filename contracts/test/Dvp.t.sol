@@ -10,23 +10,15 @@ import {IRwaToken} from "../src/interfaces/IRwaToken.sol";
 contract Wallet1271 {
     bytes32 public approvedHash;
 
-    function approveHash(
-        bytes32 hash
-    ) external {
+    function approveHash(bytes32 hash) external {
         approvedHash = hash;
     }
 
-    function isValidSignature(
-        bytes32 hash,
-        bytes calldata
-    ) external view returns (bytes4) {
+    function isValidSignature(bytes32 hash, bytes calldata) external view returns (bytes4) {
         return hash == approvedHash ? this.isValidSignature.selector : bytes4(0);
     }
 
-    function call(
-        address to,
-        bytes calldata data
-    ) external {
+    function call(address to, bytes calldata data) external {
         (bool ok,) = to.call(data);
         require(ok, "call failed");
     }
@@ -53,11 +45,7 @@ contract DvpTest is Base {
         d.setFee(100, FEE);
     }
 
-    function _order(
-        address maker,
-        bool sell,
-        uint64 nonce
-    ) private view returns (DvpSettlement.Order memory o) {
+    function _order(address maker, bool sell, uint64 nonce) private view returns (DvpSettlement.Order memory o) {
         o.maker = maker;
         o.token = address(token);
         o.currency = address(usd);
@@ -69,19 +57,11 @@ contract DvpTest is Base {
         o.maxFeeBps = 100;
     }
 
-    function _signed(
-        uint256 key,
-        DvpSettlement.Order memory o
-    ) private view returns (bytes memory) {
+    function _signed(uint256 key, DvpSettlement.Order memory o) private view returns (bytes memory) {
         return _sign(key, d.orderHash(o));
     }
 
-    function _settle(
-        address taker,
-        DvpSettlement.Order memory o,
-        bytes memory sig,
-        uint128 fill
-    ) private {
+    function _settle(address taker, DvpSettlement.Order memory o, bytes memory sig, uint128 fill) private {
         vm.prank(taker);
         d.settle(o, sig, fill);
     }
@@ -289,10 +269,7 @@ contract DvpTest is Base {
 
     // ------------------------------------------------------------ two signed orders
 
-    function _match(
-        uint128 fill,
-        uint128 payment
-    ) private view returns (DvpSettlement.Match memory m) {
+    function _match(uint128 fill, uint128 payment) private view returns (DvpSettlement.Match memory m) {
         m.sell = _order(alice, true, 0);
         m.buy = _order(bob, false, 0);
         m.buy.payment = 220e6;
@@ -408,12 +385,7 @@ contract DvpTest is Base {
         assertEq(d.orderHash(o), digest);
     }
 
-    function testFuzz_makers_price_or_better(
-        uint128 amount,
-        uint128 payment,
-        uint128 fill,
-        bool sell
-    ) public {
+    function testFuzz_makers_price_or_better(uint128 amount, uint128 payment, uint128 fill, bool sell) public {
         DvpSettlement.Order memory o = _order(sell ? alice : bob, sell, 0);
         o.amount = uint128(_bound(amount, 1, 1000e6));
         o.payment = uint128(_bound(payment, 0, 10_000e6));
@@ -428,9 +400,7 @@ contract DvpTest is Base {
         assertEq(token.totalSupply(), 1000e6);
     }
 
-    function testFuzz_fills_never_exceed_the_order(
-        uint128[4] memory fills
-    ) public {
+    function testFuzz_fills_never_exceed_the_order(uint128[4] memory fills) public {
         DvpSettlement.Order memory o = _order(alice, true, 0);
         bytes memory sig = _signed(ALICE_KEY, o);
         uint256 sum;

@@ -18,10 +18,7 @@ contract Erc3643Test is Base {
 
     mapping(bytes32 topic0 => Expected) private expected;
 
-    function _expect(
-        string memory signature,
-        uint256 indexed_
-    ) private {
+    function _expect(string memory signature, uint256 indexed_) private {
         bytes32 t = keccak256(bytes(signature));
         expected[t] = Expected(t, 1 + indexed_, false);
     }
@@ -73,21 +70,14 @@ contract Erc3643Test is Base {
         _checkLogs();
     }
 
-    function _call(
-        address who,
-        address to,
-        string memory signature,
-        bytes memory args
-    ) private returns (bytes memory) {
+    function _call(address who, address to, string memory signature, bytes memory args) private returns (bytes memory) {
         vm.prank(who);
         (bool ok, bytes memory data) = to.call(abi.encodePacked(bytes4(keccak256(bytes(signature))), args));
         assertTrue(ok, signature);
         return data;
     }
 
-    function _ownerCalls(
-        address t
-    ) private {
+    function _ownerCalls(address t) private {
         _call(timelock, t, "setName(string)", abi.encode("Renamed"));
         _call(timelock, t, "setSymbol(string)", abi.encode("REN"));
         _call(timelock, t, "setOnchainID(address)", abi.encode(address(1)));
@@ -108,9 +98,7 @@ contract Erc3643Test is Base {
         made = abi.decode(data, (address));
     }
 
-    function cloneView(
-        uint256 salt
-    ) external returns (address made) {
+    function cloneView(uint256 salt) external returns (address made) {
         bytes memory args = abi.encode(address(token), address(s.engine));
         bytes memory code = abi.encodePacked(
             hex"61",
@@ -125,9 +113,7 @@ contract Erc3643Test is Base {
         }
     }
 
-    function _agentCalls(
-        address t
-    ) private {
+    function _agentCalls(address t) private {
         address[] memory ab = _list(alice, bob);
         bool[] memory flags = new bool[](2);
         _call(agent, t, "mint(address,uint256)", abi.encode(alice, 1000));
@@ -151,9 +137,7 @@ contract Erc3643Test is Base {
         );
     }
 
-    function _holderCalls(
-        address t
-    ) private {
+    function _holderCalls(address t) private {
         _call(alice, t, "transfer(address,uint256)", abi.encode(bob, 5));
         _call(alice, t, "approve(address,uint256)", abi.encode(bob, 5));
         _call(bob, t, "transferFrom(address,address,uint256)", abi.encode(alice, bob, 5));
@@ -185,9 +169,7 @@ contract Erc3643Test is Base {
         );
     }
 
-    function _readCalls(
-        address t
-    ) private {
+    function _readCalls(address t) private {
         IERC3643 i = IERC3643(t);
         assertEq(i.onchainID(), address(1));
         assertEq(i.version(), "1.0.0");
@@ -207,10 +189,7 @@ contract Erc3643Test is Base {
         _trustReads(IERC3643Trust(r.issuersRegistry()));
     }
 
-    function _complianceReads(
-        IERC3643Compliance c,
-        address t
-    ) private {
+    function _complianceReads(IERC3643Compliance c, address t) private {
         assertTrue(c.isTokenBound(t) && !c.isTokenBound(alice));
         assertEq(c.getTokenBound(), t);
         assertTrue(c.canTransfer(bob, carol, 1) && !c.canTransfer(bob, alice, 1));
@@ -235,9 +214,7 @@ contract Erc3643Test is Base {
         c.unbindToken(alice);
     }
 
-    function _trustReads(
-        IERC3643Trust i
-    ) private view {
+    function _trustReads(IERC3643Trust i) private view {
         assertEq(i.getTrustedIssuers()[0], issuer);
         assertTrue(i.isTrustedIssuer(issuer) && !i.isTrustedIssuer(dave));
         assertEq(i.getTrustedIssuerClaimTopics(issuer).length, 2);

@@ -14,27 +14,16 @@ import {Rights} from "../src/lib/Rights.sol";
 
 /// @notice A real Safe 1.5 (2 of 3) before a real timelock before the suite, and versions, factory, upgrades.
 contract GovernanceTest is Base {
-    function _safeExec(
-        address to,
-        bytes memory data
-    ) private returns (bool) {
+    function _safeExec(address to, bytes memory data) private returns (bool) {
         return this.safeExec(to, data, _signatures(to, data, 2));
     }
 
-    function safeExec(
-        address to,
-        bytes memory data,
-        bytes memory signatures
-    ) external returns (bool) {
+    function safeExec(address to, bytes memory data, bytes memory signatures) external returns (bool) {
         return s.safe.execTransaction(to, 0, data, 0, 0, 0, 0, address(0), payable(address(0)), signatures);
     }
 
     /// @dev The Safe wants signatures in ascending order of signers.
-    function _signatures(
-        address to,
-        bytes memory data,
-        uint256 count
-    ) private view returns (bytes memory all) {
+    function _signatures(address to, bytes memory data, uint256 count) private view returns (bytes memory all) {
         bytes32 hash = s.safe.getTransactionHash(to, 0, data, 0, 0, 0, 0, address(0), address(0), s.safe.nonce());
         uint256[] memory keys = new uint256[](3);
         for (uint256 k = 0; k < 3; ++k) {
@@ -50,10 +39,7 @@ contract GovernanceTest is Base {
         }
     }
 
-    function _schedule(
-        address to,
-        bytes memory data
-    ) private view returns (bytes memory) {
+    function _schedule(address to, bytes memory data) private view returns (bytes memory) {
         return abi.encodeCall(TimelockController.schedule, (to, 0, data, bytes32(0), bytes32(0), plan.delaySecs));
     }
 
@@ -61,9 +47,7 @@ contract GovernanceTest is Base {
         return address(new RwaTokenV2(s.versions, s.documents));
     }
 
-    function _listVersion(
-        address v2
-    ) private {
+    function _listVersion(address v2) private {
         vm.prank(timelock);
         s.versions.add(keccak256("RwaToken"), v2, "2.0.0");
     }

@@ -20,18 +20,12 @@ contract IdentityTest is Base {
         _mint(alice, 1000e6);
     }
 
-    function _register(
-        address wallet,
-        address id
-    ) private {
+    function _register(address wallet, address id) private {
         vm.prank(kyc);
         e.registerIdentity(wallet, id, DE);
     }
 
-    function _reverts(
-        bytes4 selector,
-        address who
-    ) private {
+    function _reverts(bytes4 selector, address who) private {
         vm.expectRevert(abi.encodeWithSelector(selector, who));
     }
 
@@ -278,12 +272,11 @@ contract IdentityTest is Base {
 
     // ------------------------------------------------------------ attestations
 
-    function _a(
-        address id,
-        uint8 topic,
-        uint32 until,
-        uint32 at
-    ) private pure returns (IComplianceEngine.Attestation memory) {
+    function _a(address id, uint8 topic, uint32 until, uint32 at)
+        private
+        pure
+        returns (IComplianceEngine.Attestation memory)
+    {
         return IComplianceEngine.Attestation(id, topic, until, at);
     }
 

@@ -29,13 +29,7 @@ contract Handler is Asserts {
     uint256 public tightenings;
     uint64 private nonce;
 
-    constructor(
-        RwaToken token_,
-        ComplianceEngine e,
-        DvpSettlement d,
-        MockUsd u,
-        address[4] memory people
-    ) {
+    constructor(RwaToken token_, ComplianceEngine e, DvpSettlement d, MockUsd u, address[4] memory people) {
         (token, engine, dvp, usd) = (token_, e, d, u);
         (agent, kyc, issuer, timelock) = (people[0], people[1], people[2], people[3]);
         for (uint256 k = 0; k < 9; ++k) {
@@ -60,17 +54,12 @@ contract Handler is Asserts {
         return wallets.length;
     }
 
-    function _w(
-        uint256 seed
-    ) private view returns (address) {
+    function _w(uint256 seed) private view returns (address) {
         return wallets[seed % wallets.length];
     }
 
     /// @dev A movement went through: its receiver must have been eligible.
-    function _moved(
-        bool ok,
-        bool eligible
-    ) private {
+    function _moved(bool ok, bool eligible) private {
         if (!ok) return;
         ++moves;
         assertTrue(eligible, "an ineligible receiver received");
@@ -78,10 +67,7 @@ contract Handler is Asserts {
 
     // ------------------------------------------------------------ movements
 
-    function mint(
-        uint256 to,
-        uint256 amount
-    ) external {
+    function mint(uint256 to, uint256 amount) external {
         amount %= 1000;
         bool eligible = engine.canReceive(address(token), _w(to));
         vm.prank(agent);
@@ -89,11 +75,7 @@ contract Handler is Asserts {
         _moved(ok, eligible);
     }
 
-    function transfer(
-        uint256 from,
-        uint256 to,
-        uint256 amount
-    ) external {
+    function transfer(uint256 from, uint256 to, uint256 amount) external {
         address a = _w(from);
         amount = token.balanceOf(a) == 0 ? 0 : amount % (token.balanceOf(a) + 2);
         if (amount % 5 == 0) amount = token.balanceOf(a); // leaving is what counts holders
@@ -112,11 +94,7 @@ contract Handler is Asserts {
         assertTrue(kept, "locked tokens were spent");
     }
 
-    function forced(
-        uint256 from,
-        uint256 to,
-        uint256 amount
-    ) external {
+    function forced(uint256 from, uint256 to, uint256 amount) external {
         address a = _w(from);
         amount = token.balanceOf(a) == 0 ? 0 : amount % (token.balanceOf(a) + 1);
         bool eligible = engine.canReceive(address(token), _w(to));
@@ -130,10 +108,7 @@ contract Handler is Asserts {
         _moved(ok, eligible);
     }
 
-    function burn(
-        uint256 from,
-        uint256 amount
-    ) external {
+    function burn(uint256 from, uint256 amount) external {
         address a = _w(from);
         amount = token.balanceOf(a) == 0 ? 0 : amount % (token.balanceOf(a) + 1);
         vm.prank(agent);
@@ -142,10 +117,7 @@ contract Handler is Asserts {
         assertTrue(ok, "a burn within the balance never fails");
     }
 
-    function recover(
-        uint256 from,
-        uint256 to
-    ) external {
+    function recover(uint256 from, uint256 to) external {
         address a = _w(from);
         bool eligible = engine.canReceive(address(token), _w(to));
         bytes memory data = abi.encodeWithSignature(
@@ -161,13 +133,7 @@ contract Handler is Asserts {
 
     // ------------------------------------------------------------ settlement
 
-    function settle(
-        uint256 from,
-        uint256 to,
-        uint128 amount,
-        uint128 fill,
-        uint256 fault
-    ) external {
+    function settle(uint256 from, uint256 to, uint128 amount, uint128 fill, uint256 fault) external {
         (address seller, address buyer) = (_w(from), _w(to));
         DvpSettlement.Order memory o;
         (o.maker, o.token, o.currency, o.sell) = (seller, address(token), address(usd), true);
@@ -181,22 +147,14 @@ contract Handler is Asserts {
         _settle(o, signature, fill % (o.amount + 1), buyer);
     }
 
-    function _approve(
-        address seller,
-        address buyer
-    ) private {
+    function _approve(address seller, address buyer) private {
         vm.prank(seller);
         token.approve(address(dvp), type(uint256).max);
         vm.prank(buyer);
         usd.approve(address(dvp), type(uint256).max);
     }
 
-    function _settle(
-        DvpSettlement.Order memory o,
-        bytes memory signature,
-        uint128 fill,
-        address buyer
-    ) private {
+    function _settle(DvpSettlement.Order memory o, bytes memory signature, uint128 fill, address buyer) private {
         uint256[4] memory before =
             [token.balanceOf(o.maker), token.balanceOf(buyer), usd.balanceOf(o.maker), usd.balanceOf(buyer)];
         bool eligible = token.canReceive(buyer);
@@ -217,36 +175,24 @@ contract Handler is Asserts {
 
     // ------------------------------------------------------------ enforcement and registry
 
-    function freeze(
-        uint256 who,
-        uint256 amount
-    ) external {
+    function freeze(uint256 who, uint256 amount) external {
         vm.prank(agent);
         token.setFrozenTokens(_w(who), amount % 600);
     }
 
-    function freezeWallet(
-        uint256 who,
-        uint256 on
-    ) external {
+    function freezeWallet(uint256 who, uint256 on) external {
         vm.prank(agent);
         token.setAddressFrozen(_w(who), on % 4 == 0);
     }
 
-    function pause(
-        uint256 on
-    ) external {
+    function pause(uint256 on) external {
         vm.prank(agent);
         (bool ok,) =
             address(token).call(on % 6 == 0 ? abi.encodeCall(token.pause, ()) : abi.encodeCall(token.unpause, ()));
         ok;
     }
 
-    function lock(
-        uint256 who,
-        uint256 amount,
-        uint256 secs
-    ) external {
+    function lock(uint256 who, uint256 amount, uint256 secs) external {
         vm.prank(agent);
         (bool ok,) = address(engine)
             .call(
@@ -257,18 +203,13 @@ contract Handler is Asserts {
         ok;
     }
 
-    function remove(
-        uint256 who
-    ) external {
+    function remove(uint256 who) external {
         vm.prank(kyc);
         (bool ok,) = address(engine).call(abi.encodeCall(engine.deleteIdentity, (_w(who))));
         ok;
     }
 
-    function register(
-        uint256 who,
-        uint256 country
-    ) external {
+    function register(uint256 who, uint256 country) external {
         uint256 k = who % wallets.length;
         vm.prank(kyc);
         (bool ok,) = address(engine)
@@ -276,20 +217,14 @@ contract Handler is Asserts {
         ok;
     }
 
-    function changeIdentity(
-        uint256 who,
-        uint256 to
-    ) external {
+    function changeIdentity(uint256 who, uint256 to) external {
         vm.prank(kyc);
         (bool ok,) =
             address(engine).call(abi.encodeCall(engine.updateIdentity, (_w(who), identities[to % identities.length])));
         ok;
     }
 
-    function attest(
-        uint256 who,
-        uint256 secs
-    ) external {
+    function attest(uint256 who, uint256 secs) external {
         IComplianceEngine.Attestation memory a = IComplianceEngine.Attestation(
             identities[who % identities.length], 1, uint32(block.timestamp + 1 + secs % 1 days), uint32(block.timestamp)
         );
@@ -298,33 +233,23 @@ contract Handler is Asserts {
         ok;
     }
 
-    function revoke(
-        uint256 who
-    ) external {
+    function revoke(uint256 who) external {
         vm.prank(kyc);
         (bool ok,) =
             address(engine).call(abi.encodeCall(engine.revokeAttestation, (identities[who % identities.length], 1)));
         ok;
     }
 
-    function warp(
-        uint256 secs
-    ) external {
+    function warp(uint256 secs) external {
         vm.warp(block.timestamp + secs % 3 hours);
     }
 
     // ------------------------------------------------------------ rules
 
     /// @dev Anybody but the timelock: it goes through only when nothing refused before becomes allowed.
-    function changeRules(
-        uint256 who,
-        uint128 max,
-        uint32 cap,
-        uint16 topics,
-        uint32 lockup,
-        uint8 mode,
-        bool sender
-    ) external {
+    function changeRules(uint256 who, uint128 max, uint32 cap, uint16 topics, uint32 lockup, uint8 mode, bool sender)
+        external
+    {
         IComplianceEngine.RuleSet memory a = engine.rulesOf(address(token));
         IComplianceEngine.RuleSet memory b;
         b.maxBalance = max % 3 == 0 ? 0 : 200 + max % 5000;
@@ -348,9 +273,7 @@ contract Handler is Asserts {
     }
 
     /// @dev The timelock loosens again, so that the run does not starve.
-    function loosen(
-        uint256 seed
-    ) external {
+    function loosen(uint256 seed) external {
         if (seed % 3 != 0) return;
         IComplianceEngine.RuleSet memory b;
         b.requiredTopics = 2;
@@ -359,10 +282,7 @@ contract Handler is Asserts {
         engine.setRules(address(token), b);
     }
 
-    function _sign(
-        uint256 key,
-        bytes32 digest
-    ) private pure returns (bytes memory) {
+    function _sign(uint256 key, bytes32 digest) private pure returns (bytes memory) {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
         return abi.encodePacked(r, s, v);
     }

@@ -23,9 +23,7 @@ contract OfferingTest is Base {
         _fund(carol);
     }
 
-    function _fund(
-        address who
-    ) private {
+    function _fund(address who) private {
         usd.mint(who, 10_000e6);
         vm.prank(who);
         usd.approve(address(o), type(uint256).max);
@@ -49,29 +47,19 @@ contract OfferingTest is Base {
         return o.create(_offer());
     }
 
-    function _subscribe(
-        address who,
-        uint256 id,
-        uint128 tokens
-    ) private {
+    function _subscribe(address who, uint256 id, uint128 tokens) private {
         vm.prank(who);
         o.subscribe(id, tokens, type(uint256).max);
     }
 
-    function _allocate(
-        uint256 id,
-        address who,
-        uint128 tokens
-    ) private {
+    function _allocate(uint256 id, address who, uint128 tokens) private {
         uint128[] memory amounts = new uint128[](1);
         amounts[0] = tokens;
         vm.prank(agent);
         o.allocate(id, _list(who), amounts);
     }
 
-    function _wrongPhase(
-        uint256 id
-    ) private {
+    function _wrongPhase(uint256 id) private {
         vm.expectRevert(abi.encodeWithSelector(PrimaryOffering.WrongPhase.selector, id));
     }
 
@@ -249,13 +237,7 @@ contract OfferingTest is Base {
     }
 
     /// Whatever is subscribed and allocated: escrow pays exactly treasury and refunds, and nothing stays.
-    function testFuzz_escrow_adds_up(
-        uint128 a,
-        uint128 b,
-        uint128 allocA,
-        uint128 allocB,
-        uint256 price
-    ) public {
+    function testFuzz_escrow_adds_up(uint128 a, uint128 b, uint128 allocA, uint128 allocB, uint256 price) public {
         PrimaryOffering.Terms memory t = _offer();
         t.price = _bound(price, 1, 90e6);
         (t.softCap, t.hardCap) = (1, 200e6);
@@ -295,24 +277,15 @@ contract DistributorTest is Base {
         vm.roll(100);
     }
 
-    function _leaf(
-        uint256 index,
-        address account,
-        uint256 amount
-    ) private pure returns (bytes32) {
+    function _leaf(uint256 index, address account, uint256 amount) private pure returns (bytes32) {
         return keccak256(bytes.concat(keccak256(abi.encode(index, account, amount))));
     }
 
-    function _pair(
-        bytes32 a,
-        bytes32 b
-    ) private pure returns (bytes32) {
+    function _pair(bytes32 a, bytes32 b) private pure returns (bytes32) {
         return a < b ? keccak256(abi.encode(a, b)) : keccak256(abi.encode(b, a));
     }
 
-    function _payout(
-        uint256 index
-    ) private view returns (Distributor.Payout memory p) {
+    function _payout(uint256 index) private view returns (Distributor.Payout memory p) {
         p.index = index;
         if (index == 2) {
             (p.account, p.amount) = (carol, 10e6);
@@ -325,10 +298,7 @@ contract DistributorTest is Base {
         (p.proof[0], p.proof[1]) = (leaves[1 - index], leaves[2]);
     }
 
-    function _create(
-        address currency,
-        uint256 total
-    ) private returns (uint256) {
+    function _create(address currency, uint256 total) private returns (uint256) {
         uint64 deadline = uint64(block.timestamp + 30 days);
         vm.prank(agent);
         return d.create(address(token), currency, 99, root, total, deadline, "coupon 1");
@@ -469,17 +439,12 @@ contract QueueTest is Base {
         usd.approve(address(q), type(uint256).max);
     }
 
-    function _request(
-        uint256 shares
-    ) private returns (uint256) {
+    function _request(uint256 shares) private returns (uint256) {
         vm.prank(alice);
         return q.requestRedeem(shares, alice, alice);
     }
 
-    function _fulfil(
-        uint256 id,
-        uint256 price
-    ) private {
+    function _fulfil(uint256 id, uint256 price) private {
         vm.prank(agent);
         q.fulfil(_list(id), price, type(uint256).max);
     }
@@ -634,11 +599,7 @@ contract QueueTest is Base {
         assertFalse(q.supportsInterface(0xffffffff));
     }
 
-    function testFuzz_payments_add_up(
-        uint256 shares,
-        uint256 price,
-        uint256 first
-    ) public {
+    function testFuzz_payments_add_up(uint256 shares, uint256 price, uint256 first) public {
         shares = _bound(shares, 1, 1000e6);
         price = _bound(price, 0, 9e6);
         uint256 id = _request(shares);

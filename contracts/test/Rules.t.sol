@@ -18,28 +18,16 @@ contract RulesTest is Base {
         _mint(alice, 1000e6);
     }
 
-    function _setAs(
-        address who,
-        IComplianceEngine.RuleSet memory r
-    ) private {
+    function _setAs(address who, IComplianceEngine.RuleSet memory r) private {
         vm.prank(who);
         e.setRules(t, r);
     }
 
-    function _reason(
-        address from,
-        address to,
-        uint256 amount
-    ) private view returns (uint8) {
+    function _reason(address from, address to, uint256 amount) private view returns (uint8) {
         return uint8(e.check(t, from, to, amount));
     }
 
-    function _refuses(
-        IComplianceEngine.Reason reason,
-        address from,
-        address to,
-        uint256 amount
-    ) private {
+    function _refuses(IComplianceEngine.Reason reason, address from, address to, uint256 amount) private {
         assertEq(_reason(from, to, amount), uint8(reason));
         _expectRefused(reason, from, to, amount);
         _transfer(from, to, amount);
@@ -421,9 +409,7 @@ contract RulesTest is Base {
         uint8 mode;
     }
 
-    function testFuzz_short_way_agrees_with_check(
-        World memory w
-    ) public {
+    function testFuzz_short_way_agrees_with_check(World memory w) public {
         w.balance = _bound(w.balance, 1, 1000e6);
         w.amount = _bound(w.amount, 0, 1001e6);
         address to = w.ownIdentity ? bob : address(0xB0B3);

@@ -103,12 +103,11 @@ contract TokenTest is Base {
 
     // ------------------------------------------------------------ permit
 
-    function _permitDigest(
-        address owner,
-        address spender,
-        uint256 value,
-        uint256 deadline
-    ) private view returns (bytes32) {
+    function _permitDigest(address owner, address spender, uint256 value, uint256 deadline)
+        private
+        view
+        returns (bytes32)
+    {
         bytes32 typeHash =
             keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
         bytes32 h = keccak256(abi.encode(typeHash, owner, spender, value, token.nonces(owner), deadline));
@@ -713,11 +712,7 @@ contract TokenTest is Base {
 
     // ------------------------------------------------------------ fuzz
 
-    function testFuzz_frozen_is_never_spendable(
-        uint256 balance,
-        uint256 frozen,
-        uint256 amount
-    ) public {
+    function testFuzz_frozen_is_never_spendable(uint256 balance, uint256 frozen, uint256 amount) public {
         balance = _bound(balance, 0, 1_000_000e6);
         vm.startPrank(agent);
         token.burn(alice, 1000e6, CASE);
@@ -734,10 +729,7 @@ contract TokenTest is Base {
         assertTrue(can == ok, "canTransfer tells");
     }
 
-    function testFuzz_forced_transfer_keeps_frozen_consistent(
-        uint256 frozen,
-        uint256 amount
-    ) public {
+    function testFuzz_forced_transfer_keeps_frozen_consistent(uint256 frozen, uint256 amount) public {
         frozen = _bound(frozen, 0, 3000e6);
         amount = _bound(amount, 0, 1000e6);
         vm.startPrank(agent);

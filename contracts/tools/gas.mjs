@@ -57,6 +57,12 @@ async function onboarding() {
   await attestFor(identity, timestamp);
   row('transfer to a holder with a separate identity, first', await sent(token.connect(alice).transfer(other, 1_000_000n)), 422_108);
   row('transfer to a holder with a separate identity, again', await sent(token.connect(alice).transfer(other, 1_000_001n)), 385_692, 70_000);
+  const [owner, ownId] = [ethers.Wallet.createRandom().connect(provider), ethers.Wallet.createRandom().address];
+  await provider.send('anvil_setBalance', [owner.address, '0xde0b6b3a7640000']);
+  await sent(engine.connect(kyc).registerIdentity(owner.address, ownId, 250));
+  await attestFor(ownId, timestamp);
+  await sent(token.connect(alice).transfer(owner.address, 1_000_000n));
+  row('transfer between holders with separate identities', await sent(token.connect(owner).transfer(other, 900_001n)), 385_692, 70_000);
 }
 
 async function attestFor(identity, timestamp) {

@@ -25,63 +25,44 @@ abstract contract AgentRights is Ownable2StepUpgradeable, IAgentRights {
         }
     }
 
-    modifier onlyRight(
-        uint256 right
-    ) {
+    modifier onlyRight(uint256 right) {
         _checkRight(right);
         _;
     }
 
     /// @notice Gives `agent` the rights an ERC-3643 agent has on this kind of contract. Owner only.
-    function addAgent(
-        address agent
-    ) external onlyOwner {
+    function addAgent(address agent) external onlyOwner {
         _setRights(agent, rightsOf(agent) | _agentDefault());
     }
 
     /// @notice Takes every right from `agent`. Owner, a holder of REVOKE, or the agent itself.
-    function removeAgent(
-        address agent
-    ) external {
+    function removeAgent(address agent) external {
         _checkRevoker(agent);
         _setRights(agent, 0);
     }
 
     /// @notice Adds `rights` to what `agent` holds. Owner only.
-    function grantRights(
-        address agent,
-        uint256 rights
-    ) external onlyOwner {
+    function grantRights(address agent, uint256 rights) external onlyOwner {
         if (rights == 0) revert InvalidRights(rights);
         _setRights(agent, rightsOf(agent) | rights);
     }
 
     /// @notice Removes `rights` from what `agent` holds, at once. Owner, a holder of REVOKE, or the agent itself.
-    function revokeRights(
-        address agent,
-        uint256 rights
-    ) external {
+    function revokeRights(address agent, uint256 rights) external {
         _checkRevoker(agent);
         _setRights(agent, rightsOf(agent) & ~rights);
     }
 
-    function rightsOf(
-        address agent
-    ) public view returns (uint256) {
+    function rightsOf(address agent) public view returns (uint256) {
         return _agentRights().rights[agent];
     }
 
     /// @return True when `agent` holds every bit of `right`.
-    function hasRight(
-        address agent,
-        uint256 right
-    ) public view returns (bool) {
+    function hasRight(address agent, uint256 right) public view returns (bool) {
         return rightsOf(agent) & right == right;
     }
 
-    function isAgent(
-        address agent
-    ) external view returns (bool) {
+    function isAgent(address agent) external view returns (bool) {
         return rightsOf(agent) != 0;
     }
 
@@ -90,23 +71,16 @@ abstract contract AgentRights is Ownable2StepUpgradeable, IAgentRights {
         revert OwnershipCannotBeRenounced();
     }
 
-    function _checkRight(
-        uint256 right
-    ) internal view {
+    function _checkRight(uint256 right) internal view {
         if (!hasRight(msg.sender, right)) revert MissingRight(msg.sender, right);
     }
 
-    function _checkRevoker(
-        address agent
-    ) private view {
+    function _checkRevoker(address agent) private view {
         if (msg.sender == owner() || msg.sender == agent) return;
         _checkRight(Rights.REVOKE);
     }
 
-    function _setRights(
-        address agent,
-        uint256 rights
-    ) internal {
+    function _setRights(address agent, uint256 rights) internal {
         if (agent == address(0)) revert InvalidAgent();
         if (rights & ~Rights.ALL != 0) revert InvalidRights(rights);
         AgentRightsStorage storage $ = _agentRights();

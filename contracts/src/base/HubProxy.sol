@@ -7,10 +7,7 @@ import {ERC1967Proxy} from "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.s
 /// @notice Only {TokenFactory} deploys it without initialisation data, and initialises it in the same transaction: so
 /// the CREATE2 address depends on the salt alone, not on the token's terms.
 contract HubProxy is ERC1967Proxy {
-    constructor(
-        address implementation,
-        bytes memory data
-    ) ERC1967Proxy(implementation, data) {}
+    constructor(address implementation, bytes memory data) ERC1967Proxy(implementation, data) {}
 
     function _unsafeAllowUninitialized() internal pure override returns (bool) {
         return true;

@@ -11,9 +11,7 @@ abstract contract HubUpgradeable is AgentRights, UUPSUpgradeable {
     /// @dev In the code, not in storage: an upgrade to an implementation with another list needs the old list's consent.
     IVersionRegistry public immutable versions;
 
-    constructor(
-        IVersionRegistry versions_
-    ) {
+    constructor(IVersionRegistry versions_) {
         versions = versions_;
         _disableInitializers();
     }
@@ -21,9 +19,7 @@ abstract contract HubUpgradeable is AgentRights, UUPSUpgradeable {
     /// @notice keccak256 of the contract's name; the key in the version registry.
     function kind() public pure virtual returns (bytes32);
 
-    function _authorizeUpgrade(
-        address implementation
-    ) internal view override onlyOwner {
+    function _authorizeUpgrade(address implementation) internal view override onlyOwner {
         versions.requireListed(kind(), implementation);
     }
 }

@@ -6,15 +6,9 @@ interface IAgentRole {
     event AgentAdded(address indexed _agent);
     event AgentRemoved(address indexed _agent);
 
-    function addAgent(
-        address _agent
-    ) external;
-    function removeAgent(
-        address _agent
-    ) external;
-    function isAgent(
-        address _agent
-    ) external view returns (bool);
+    function addAgent(address _agent) external;
+    function removeAgent(address _agent) external;
+    function isAgent(address _agent) external view returns (bool);
 }
 
 /// @title Agents with separate rights (bits of {Rights})
@@ -29,19 +23,8 @@ interface IAgentRights is IAgentRole {
     /// @notice The zero address cannot be an agent.
     error InvalidAgent();
 
-    function grantRights(
-        address agent,
-        uint256 rights
-    ) external;
-    function revokeRights(
-        address agent,
-        uint256 rights
-    ) external;
-    function rightsOf(
-        address agent
-    ) external view returns (uint256);
-    function hasRight(
-        address agent,
-        uint256 right
-    ) external view returns (bool);
+    function grantRights(address agent, uint256 rights) external;
+    function revokeRights(address agent, uint256 rights) external;
+    function rightsOf(address agent) external view returns (uint256);
+    function hasRight(address agent, uint256 right) external view returns (bool);
 }

@@ -122,78 +122,22 @@ interface IComplianceEngine {
     error IdentityMismatch(address a, address b);
 
     // called by bound tokens
-    function onTransfer(
-        address from,
-        address to,
-        uint256 amount,
-        uint256 fromBefore,
-        uint256 toBefore
-    ) external;
-    function onForced(
-        address from,
-        address to,
-        uint256 amount,
-        uint256 fromBefore,
-        uint256 toBefore
-    ) external;
-    function onMint(
-        address to,
-        uint256 amount,
-        uint256 toBefore
-    ) external;
-    function onBurn(
-        address from,
-        uint256 amount,
-        uint256 fromBefore
-    ) external;
-    function onRecovery(
-        address lost,
-        address next,
-        address identity,
-        uint256 amount,
-        uint256 nextBefore
-    ) external;
+    function onTransfer(address from, address to, uint256 amount, uint256 fromBefore, uint256 toBefore) external;
+    function onForced(address from, address to, uint256 amount, uint256 fromBefore, uint256 toBefore) external;
+    function onMint(address to, uint256 amount, uint256 toBefore) external;
+    function onBurn(address from, uint256 amount, uint256 fromBefore) external;
+    function onRecovery(address lost, address next, address identity, uint256 amount, uint256 nextBefore) external;
 
-    function bindToken(
-        address token,
-        RuleSet calldata rules,
-        uint16[] calldata countries
-    ) external;
-    function isBound(
-        address token
-    ) external view returns (bool);
-    function check(
-        address token,
-        address from,
-        address to,
-        uint256 amount
-    ) external view returns (Reason);
-    function isVerified(
-        address token,
-        address wallet
-    ) external view returns (bool);
-    function canReceive(
-        address token,
-        address wallet
-    ) external view returns (bool);
-    function canSend(
-        address token,
-        address wallet
-    ) external view returns (bool);
-    function contains(
-        address wallet
-    ) external view returns (bool);
-    function identity(
-        address wallet
-    ) external view returns (address);
-    function investorCountry(
-        address wallet
-    ) external view returns (uint16);
-    function requiredTopics(
-        address token
-    ) external view returns (uint16);
+    function bindToken(address token, RuleSet calldata rules, uint16[] calldata countries) external;
+    function isBound(address token) external view returns (bool);
+    function check(address token, address from, address to, uint256 amount) external view returns (Reason);
+    function isVerified(address token, address wallet) external view returns (bool);
+    function canReceive(address token, address wallet) external view returns (bool);
+    function canSend(address token, address wallet) external view returns (bool);
+    function contains(address wallet) external view returns (bool);
+    function identity(address wallet) external view returns (address);
+    function investorCountry(address wallet) external view returns (uint16);
+    function requiredTopics(address token) external view returns (uint16);
     function trustedIssuers() external view returns (address[] memory);
-    function trustedTopics(
-        address issuer
-    ) external view returns (uint16);
+    function trustedTopics(address issuer) external view returns (uint16);
 }

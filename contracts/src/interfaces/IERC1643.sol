@@ -6,17 +6,12 @@ interface IERC1643 {
     event DocumentUpdated(bytes32 indexed _name, string _uri, bytes32 _documentHash);
     event DocumentRemoved(bytes32 indexed _name, string _uri, bytes32 _documentHash);
 
-    function getDocument(
-        bytes32 _name
-    ) external view returns (string memory uri, bytes32 documentHash, uint256 lastModified);
-    function setDocument(
-        bytes32 _name,
-        string calldata _uri,
-        bytes32 _documentHash
-    ) external;
-    function removeDocument(
-        bytes32 _name
-    ) external;
+    function getDocument(bytes32 _name)
+        external
+        view
+        returns (string memory uri, bytes32 documentHash, uint256 lastModified);
+    function setDocument(bytes32 _name, string calldata _uri, bytes32 _documentHash) external;
+    function removeDocument(bytes32 _name) external;
     function getAllDocuments() external view returns (bytes32[] memory);
 }
 
@@ -45,23 +40,11 @@ interface IDocumentRegistry {
     /// @notice Only the token itself or a holder of its DOCUMENTS right may change its documents.
     error NotDocumentAgent(address token, address account);
 
-    function set(
-        address token,
-        bytes32 name,
-        string calldata uri,
-        bytes32 documentHash,
-        address by
-    ) external;
-    function remove(
-        address token,
-        bytes32 name,
-        address by
-    ) external returns (string memory uri, bytes32 documentHash);
-    function get(
-        address token,
-        bytes32 name
-    ) external view returns (string memory uri, bytes32 documentHash, uint256 lastModified);
-    function names(
-        address token
-    ) external view returns (bytes32[] memory);
+    function set(address token, bytes32 name, string calldata uri, bytes32 documentHash, address by) external;
+    function remove(address token, bytes32 name, address by) external returns (string memory uri, bytes32 documentHash);
+    function get(address token, bytes32 name)
+        external
+        view
+        returns (string memory uri, bytes32 documentHash, uint256 lastModified);
+    function names(address token) external view returns (bytes32[] memory);
 }

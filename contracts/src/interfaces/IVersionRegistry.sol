@@ -11,21 +11,8 @@ interface IVersionRegistry {
     /// @notice `implementation` has no code, or is listed (or retired) already.
     error InvalidVersion(address implementation);
 
-    function add(
-        bytes32 kind,
-        address implementation,
-        string calldata version
-    ) external;
-    function retire(
-        bytes32 kind,
-        address implementation
-    ) external;
-    function isListed(
-        bytes32 kind,
-        address implementation
-    ) external view returns (bool);
-    function requireListed(
-        bytes32 kind,
-        address implementation
-    ) external view;
+    function add(bytes32 kind, address implementation, string calldata version) external;
+    function retire(bytes32 kind, address implementation) external;
+    function isListed(bytes32 kind, address implementation) external view returns (bool);
+    function requireListed(bytes32 kind, address implementation) external view;
 }

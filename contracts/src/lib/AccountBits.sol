@@ -24,116 +24,75 @@ library AccountBits {
     /// @dev A system account (redemption queue, custodian): no attestations, not a holder, no maximum.
     uint256 internal constant CUSTODY = 4;
 
-    function identity(
-        Account a
-    ) internal pure returns (address) {
+    function identity(Account a) internal pure returns (address) {
         return address(uint160(Account.unwrap(a)));
     }
 
-    function country(
-        Account a
-    ) internal pure returns (uint16) {
+    function country(Account a) internal pure returns (uint16) {
         return uint16(Account.unwrap(a) >> 160);
     }
 
-    function topics(
-        Account a
-    ) internal pure returns (uint16) {
+    function topics(Account a) internal pure returns (uint16) {
         return uint16(Account.unwrap(a) >> 176);
     }
 
-    function validUntil(
-        Account a
-    ) internal pure returns (uint32) {
+    function validUntil(Account a) internal pure returns (uint32) {
         return uint32(Account.unwrap(a) >> 192);
     }
 
-    function held(
-        Account a
-    ) internal pure returns (uint16) {
+    function held(Account a) internal pure returns (uint16) {
         return uint16(Account.unwrap(a) >> 224);
     }
 
-    function wallets(
-        Account a
-    ) internal pure returns (uint256) {
+    function wallets(Account a) internal pure returns (uint256) {
         return (Account.unwrap(a) >> 240) & 0xf;
     }
 
-    function epoch(
-        Account a
-    ) internal pure returns (uint8) {
+    function epoch(Account a) internal pure returns (uint8) {
         return uint8(Account.unwrap(a) >> 248);
     }
 
-    function has(
-        Account a,
-        uint256 flag
-    ) internal pure returns (bool) {
+    function has(Account a, uint256 flag) internal pure returns (bool) {
         return (Account.unwrap(a) >> 244) & flag != 0;
     }
 
-    function withIdentity(
-        Account a,
-        address value
-    ) internal pure returns (Account) {
+    function withIdentity(Account a, address value) internal pure returns (Account) {
         return _put(a, 0, type(uint160).max, uint160(value));
     }
 
-    function withCountry(
-        Account a,
-        uint16 value
-    ) internal pure returns (Account) {
+    function withCountry(Account a, uint16 value) internal pure returns (Account) {
         return _put(a, 160, type(uint16).max, value);
     }
 
-    function withAttestations(
-        Account a,
-        uint16 topics_,
-        uint32 validUntil_,
-        uint8 epoch_
-    ) internal pure returns (Account) {
+    function withAttestations(Account a, uint16 topics_, uint32 validUntil_, uint8 epoch_)
+        internal
+        pure
+        returns (Account)
+    {
         a = _put(a, 176, type(uint16).max, topics_);
         a = _put(a, 192, type(uint32).max, validUntil_);
         return _put(a, 248, type(uint8).max, epoch_);
     }
 
     /// @dev Callers check that `value` fits.
-    function withHeld(
-        Account a,
-        uint256 value
-    ) internal pure returns (Account) {
+    function withHeld(Account a, uint256 value) internal pure returns (Account) {
         return _put(a, 224, type(uint16).max, value);
     }
 
     /// @dev Callers check that `value` is at most 15.
-    function withWallets(
-        Account a,
-        uint256 value
-    ) internal pure returns (Account) {
+    function withWallets(Account a, uint256 value) internal pure returns (Account) {
         return _put(a, 240, 0xf, value);
     }
 
-    function with(
-        Account a,
-        uint256 flags
-    ) internal pure returns (Account) {
+    function with(Account a, uint256 flags) internal pure returns (Account) {
         return Account.wrap(Account.unwrap(a) | (flags << 244));
     }
 
-    function without(
-        Account a,
-        uint256 flags
-    ) internal pure returns (Account) {
+    function without(Account a, uint256 flags) internal pure returns (Account) {
         return Account.wrap(Account.unwrap(a) & ~(flags << 244));
     }
 
-    function _put(
-        Account a,
-        uint256 shift,
-        uint256 mask,
-        uint256 value
-    ) private pure returns (Account) {
+    function _put(Account a, uint256 shift, uint256 mask, uint256 value) private pure returns (Account) {
         return Account.wrap((Account.unwrap(a) & ~(mask << shift)) | (value << shift));
     }
 }

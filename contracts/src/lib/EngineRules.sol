@@ -19,11 +19,7 @@ interface IOwned {
 library EngineRules {
     uint256 internal constant MAX_MODULES = 8;
 
-    function bind(
-        address token,
-        IComplianceEngine.RuleSet calldata rules,
-        uint16[] calldata countries
-    ) external {
+    function bind(address token, IComplianceEngine.RuleSet calldata rules, uint16[] calldata countries) external {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         if ($.rules[token].has(RuleBits.BOUND)) revert IComplianceEngine.TokenAlreadyBound(token);
         _requireNoSupply(token);
@@ -34,19 +30,14 @@ library EngineRules {
         _listCountries(token, countries, true);
     }
 
-    function unbind(
-        address token
-    ) external {
+    function unbind(address token) external {
         _bound(token);
         _requireNoSupply(token);
         EngineStore.load().rules[token] = Rules.wrap(0);
         emit IComplianceEngine.TokenRulesUnbound(token);
     }
 
-    function setRules(
-        address token,
-        IComplianceEngine.RuleSet calldata next
-    ) external {
+    function setRules(address token, IComplianceEngine.RuleSet calldata next) external {
         Rules r = _bound(token);
         _checkRuler(token, _tightens(_unpack(r), next));
         uint256 kept = RuleBits.BOUND;
@@ -56,23 +47,14 @@ library EngineRules {
         _emitRules(token, next);
     }
 
-    function setCountries(
-        address token,
-        uint16[] calldata countries,
-        bool listed
-    ) external {
+    function setCountries(address token, uint16[] calldata countries, bool listed) external {
         Rules r = _bound(token);
         bool loosens = listed ? r.has(RuleBits.COUNTRY_ALLOW) : r.has(RuleBits.COUNTRY_BLOCK);
         _checkRuler(token, !loosens);
         _listCountries(token, countries, listed);
     }
 
-    function lock(
-        address token,
-        address wallet,
-        uint256 amount,
-        uint64 until
-    ) external {
+    function lock(address token, address wallet, uint256 amount, uint64 until) external {
         _bound(token);
         EngineStore.Lock memory old = EngineStore.load().locks[token][wallet];
         bool running = old.until > block.timestamp;
@@ -83,12 +65,7 @@ library EngineRules {
     }
 
     /// @dev Adds to a running lock: the amounts add up, the later end counts.
-    function mergeLock(
-        address token,
-        address wallet,
-        uint256 amount,
-        uint64 until
-    ) external {
+    function mergeLock(address token, address wallet, uint256 amount, uint64 until) external {
         EngineStore.Lock memory old = EngineStore.load().locks[token][wallet];
         if (old.until > block.timestamp) {
             amount += old.amount;
@@ -98,10 +75,7 @@ library EngineRules {
         _writeLock(token, wallet, amount, until);
     }
 
-    function addModule(
-        address token,
-        address module
-    ) external {
+    function addModule(address token, address module) external {
         Rules r = _bound(token);
         _checkRuler(token, false);
         address[] storage list = EngineStore.load().modules[token];
@@ -114,10 +88,7 @@ library EngineRules {
         emit IComplianceEngine.ModuleAdded(token, module);
     }
 
-    function removeModule(
-        address token,
-        address module
-    ) external {
+    function removeModule(address token, address module) external {
         Rules r = _bound(token);
         _checkRuler(token, false);
         address[] storage list = EngineStore.load().modules[token];
@@ -129,31 +100,22 @@ library EngineRules {
         emit IComplianceEngine.ModuleRemoved(token, module);
     }
 
-    function unpack(
-        Rules r
-    ) external pure returns (IComplianceEngine.RuleSet memory) {
+    function unpack(Rules r) external pure returns (IComplianceEngine.RuleSet memory) {
         return _unpack(r);
     }
 
-    function _bound(
-        address token
-    ) private view returns (Rules r) {
+    function _bound(address token) private view returns (Rules r) {
         r = EngineStore.load().rules[token];
         if (!r.has(RuleBits.BOUND)) revert IComplianceEngine.TokenNotBound(token);
     }
 
-    function _requireNoSupply(
-        address token
-    ) private view {
+    function _requireNoSupply(address token) private view {
         uint256 supply = IERC20(token).totalSupply();
         if (supply != 0) revert IComplianceEngine.TokenHasSupply(token, supply);
     }
 
     /// @dev The token's owner may do everything, its RULES agents only what tightens.
-    function _checkRuler(
-        address token,
-        bool tightens
-    ) private view {
+    function _checkRuler(address token, bool tightens) private view {
         if (msg.sender == IOwned(token).owner()) return;
         if (!IAgentRights(token).hasRight(msg.sender, Rights.RULES)) {
             revert IAgentRights.MissingRight(msg.sender, Rights.RULES);
@@ -162,10 +124,11 @@ library EngineRules {
     }
 
     /// @dev True when nothing that `a` refuses is allowed by `b`.
-    function _tightens(
-        IComplianceEngine.RuleSet memory a,
-        IComplianceEngine.RuleSet calldata b
-    ) private pure returns (bool) {
+    function _tightens(IComplianceEngine.RuleSet memory a, IComplianceEngine.RuleSet calldata b)
+        private
+        pure
+        returns (bool)
+    {
         if (a.maxBalance != 0 && (b.maxBalance == 0 || b.maxBalance > a.maxBalance)) return false;
         if (a.holderCap != 0 && (b.holderCap == 0 || b.holderCap > a.holderCap)) return false;
         if (a.requiredTopics & ~b.requiredTopics != 0) return false;
@@ -174,11 +137,11 @@ library EngineRules {
         return b.senderAttested || !a.senderAttested;
     }
 
-    function _pack(
-        IComplianceEngine.RuleSet calldata rules,
-        uint256 flags,
-        uint256 holders
-    ) private pure returns (Rules) {
+    function _pack(IComplianceEngine.RuleSet calldata rules, uint256 flags, uint256 holders)
+        private
+        pure
+        returns (Rules)
+    {
         if (rules.countryMode == IComplianceEngine.CountryMode.Allow) flags |= RuleBits.COUNTRY_ALLOW;
         if (rules.countryMode == IComplianceEngine.CountryMode.Block) flags |= RuleBits.COUNTRY_BLOCK;
         if (rules.senderAttested) flags |= RuleBits.SENDER_ATTESTED;
@@ -186,9 +149,7 @@ library EngineRules {
         return r.withHolders(holders);
     }
 
-    function _unpack(
-        Rules r
-    ) private pure returns (IComplianceEngine.RuleSet memory rules) {
+    function _unpack(Rules r) private pure returns (IComplianceEngine.RuleSet memory rules) {
         // forge-lint: disable-next-line(unsafe-typecast)
         rules.maxBalance = uint128(r.maxBalance()); // the field has 128 bits
         rules.holderCap = r.holderCap();
@@ -199,10 +160,7 @@ library EngineRules {
         rules.senderAttested = r.has(RuleBits.SENDER_ATTESTED);
     }
 
-    function _emitRules(
-        address token,
-        IComplianceEngine.RuleSet calldata r
-    ) private {
+    function _emitRules(address token, IComplianceEngine.RuleSet calldata r) private {
         emit IComplianceEngine.RulesSet(
             token,
             msg.sender,
@@ -215,11 +173,7 @@ library EngineRules {
         );
     }
 
-    function _listCountries(
-        address token,
-        uint16[] calldata countries,
-        bool listed
-    ) private {
+    function _listCountries(address token, uint16[] calldata countries, bool listed) private {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         for (uint256 k = 0; k < countries.length; ++k) {
             uint16 country = countries[k];
@@ -231,12 +185,7 @@ library EngineRules {
         }
     }
 
-    function _writeLock(
-        address token,
-        address wallet,
-        uint256 amount,
-        uint64 until
-    ) private {
+    function _writeLock(address token, address wallet, uint256 amount, uint64 until) private {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         // forge-lint: disable-next-line(unsafe-typecast)
         $.locks[token][wallet] = EngineStore.Lock(uint128(amount), until); // callers bound `amount`
@@ -246,10 +195,7 @@ library EngineRules {
     }
 
     /// @return The list's length when `item` is not in it.
-    function _indexOf(
-        address[] storage list,
-        address item
-    ) private view returns (uint256) {
+    function _indexOf(address[] storage list, address item) private view returns (uint256) {
         for (uint256 k = 0; k < list.length; ++k) {
             if (list[k] == item) return k;
         }

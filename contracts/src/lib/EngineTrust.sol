@@ -12,10 +12,7 @@ library EngineTrust {
     /// @dev An epoch of 255 never matches a cached one, so running out of epochs only costs gas.
     uint8 internal constant LAST_EPOCH = type(uint8).max;
 
-    function add(
-        address issuer,
-        uint256[] calldata topics
-    ) external {
+    function add(address issuer, uint256[] calldata topics) external {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         if (issuer == address(0) || $.issuerTopics[issuer] != 0) revert IComplianceEngine.InvalidAddress();
         if ($.issuers.length == MAX_ISSUERS) revert IComplianceEngine.TooMany(MAX_ISSUERS);
@@ -24,10 +21,7 @@ library EngineTrust {
         emit IComplianceEngine.TrustedIssuerAdded(issuer, topics);
     }
 
-    function update(
-        address issuer,
-        uint256[] calldata topics
-    ) external {
+    function update(address issuer, uint256[] calldata topics) external {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         _requireTrusted(issuer);
         $.issuerTopics[issuer] = _mask(topics);
@@ -35,9 +29,7 @@ library EngineTrust {
         emit IComplianceEngine.ClaimTopicsUpdated(issuer, topics);
     }
 
-    function remove(
-        address issuer
-    ) external {
+    function remove(address issuer) external {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         _requireTrusted(issuer);
         delete $.issuerTopics[issuer];
@@ -50,10 +42,7 @@ library EngineTrust {
     }
 
     /// @dev Summary of the valid attestations among `topics`, written to the identity's word.
-    function recompute(
-        address id,
-        uint16 topics
-    ) external {
+    function recompute(address id, uint16 topics) external {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         uint16 valid = 0;
         uint32 earliest = type(uint32).max;
@@ -68,23 +57,15 @@ library EngineTrust {
     }
 
     /// @dev Not expired, not revoked, and its issuer is still trusted with the topic.
-    function isValid(
-        EngineStore.AttestationRecord storage a,
-        uint256 topic
-    ) internal view returns (bool) {
+    function isValid(EngineStore.AttestationRecord storage a, uint256 topic) internal view returns (bool) {
         return block.timestamp < a.validUntil && isTrusted(a.issuer, topic);
     }
 
-    function isTrusted(
-        address issuer,
-        uint256 topic
-    ) internal view returns (bool) {
+    function isTrusted(address issuer, uint256 topic) internal view returns (bool) {
         return EngineStore.load().issuerTopics[issuer] & (1 << topic) != 0;
     }
 
-    function _requireTrusted(
-        address issuer
-    ) private view {
+    function _requireTrusted(address issuer) private view {
         if (EngineStore.load().issuerTopics[issuer] == 0) revert IComplianceEngine.IssuerNotTrusted(issuer, 0);
     }
 
@@ -93,9 +74,7 @@ library EngineTrust {
         if ($.epoch != LAST_EPOCH) ++$.epoch;
     }
 
-    function _mask(
-        uint256[] calldata topics
-    ) private pure returns (uint16 mask) {
+    function _mask(uint256[] calldata topics) private pure returns (uint16 mask) {
         for (uint256 k = 0; k < topics.length; ++k) {
             if (topics[k] > 15) revert IComplianceEngine.InvalidTopic(topics[k]);
             mask |= uint16(1 << topics[k]);

@@ -11,9 +11,7 @@ library EngineWallets {
     /// @dev ISO 3166-1 numeric.
     uint16 internal constant MAX_COUNTRY = 999;
 
-    function remove(
-        address wallet
-    ) external {
+    function remove(address wallet) external {
         Account a = _registered(wallet);
         emit IComplianceEngine.IdentityRemoved(wallet, a.identity());
         emit IComplianceEngine.IdentityUnstored(wallet, a.identity());
@@ -21,20 +19,14 @@ library EngineWallets {
         EngineStore.load().accounts[wallet] = a.held() == 0 ? forgotten(a) : a;
     }
 
-    function updateCountry(
-        address wallet,
-        uint16 country
-    ) external {
+    function updateCountry(address wallet, uint16 country) external {
         Account a = _registered(wallet);
         checkCountry(country);
         EngineStore.load().accounts[wallet] = a.withCountry(country);
         emit IComplianceEngine.CountryUpdated(wallet, country);
     }
 
-    function updateIdentity(
-        address wallet,
-        address newIdentity
-    ) external {
+    function updateIdentity(address wallet, address newIdentity) external {
         Account a = _registered(wallet);
         if (newIdentity == address(0)) newIdentity = wallet;
         if (a.held() != 0) revert IComplianceEngine.WalletHoldsTokens(wallet, a.held());
@@ -47,10 +39,7 @@ library EngineWallets {
         emit IComplianceEngine.WalletIdentityChanged(wallet, old, newIdentity);
     }
 
-    function setCustody(
-        address account,
-        bool custody
-    ) external {
+    function setCustody(address account, bool custody) external {
         if (account == address(0)) revert IComplianceEngine.InvalidAddress();
         EngineStore.EngineStorage storage $ = EngineStore.load();
         Account a = $.accounts[account];
@@ -67,9 +56,7 @@ library EngineWallets {
         emit IComplianceEngine.CustodySet(account, custody);
     }
 
-    function holding(
-        address id
-    ) external view returns (address[] memory wallets) {
+    function holding(address id) external view returns (address[] memory wallets) {
         EngineStore.EngineStorage storage $ = EngineStore.load();
         Account i = $.accounts[id];
         if (i.wallets() == 0) return wallets; // perhaps a wallet of another identity
@@ -85,11 +72,7 @@ library EngineWallets {
 
     /// @dev An address is a wallet of one identity, or an identity, or its own identity; never two of these for
     /// different investors.
-    function checkIdentity(
-        address wallet,
-        Account a,
-        address id
-    ) internal view {
+    function checkIdentity(address wallet, Account a, address id) internal view {
         if (id == wallet) {
             if (a.identity() != address(0)) revert IComplianceEngine.AddressIsIdentity(wallet);
             return;
@@ -102,30 +85,21 @@ library EngineWallets {
     }
 
     /// @dev The holding wallet that is not in `moreWallets`, zero when there is none.
-    function firstWallet(
-        address id,
-        Account i
-    ) internal pure returns (address) {
+    function firstWallet(address id, Account i) internal pure returns (address) {
         if (!i.has(AccountBits.WALLET)) return i.identity();
         return i.held() == 0 ? address(0) : id;
     }
 
     /// @dev The word of a wallet that is no longer one; what it is as an identity stays.
-    function forgotten(
-        Account a
-    ) internal pure returns (Account) {
+    function forgotten(Account a) internal pure returns (Account) {
         return a.withIdentity(address(0)).withCountry(0).without(AccountBits.WALLET);
     }
 
-    function checkCountry(
-        uint16 country
-    ) internal pure {
+    function checkCountry(uint16 country) internal pure {
         if (country > MAX_COUNTRY) revert IComplianceEngine.InvalidCountry(country);
     }
 
-    function _registered(
-        address wallet
-    ) private view returns (Account a) {
+    function _registered(address wallet) private view returns (Account a) {
         a = EngineStore.load().accounts[wallet];
         if (!a.has(AccountBits.REGISTERED) || a.has(AccountBits.CUSTODY)) {
             revert IComplianceEngine.NotRegistered(wallet);

@@ -27,73 +27,49 @@ library RuleBits {
     /// @dev Some wallet was locked at some time.
     uint256 internal constant LOCKS = 32;
 
-    function maxBalance(
-        Rules r
-    ) internal pure returns (uint256) {
+    function maxBalance(Rules r) internal pure returns (uint256) {
         return uint128(Rules.unwrap(r));
     }
 
-    function holderCap(
-        Rules r
-    ) internal pure returns (uint32) {
+    function holderCap(Rules r) internal pure returns (uint32) {
         return uint32(Rules.unwrap(r) >> 128);
     }
 
-    function holders(
-        Rules r
-    ) internal pure returns (uint32) {
+    function holders(Rules r) internal pure returns (uint32) {
         return uint32(Rules.unwrap(r) >> 160);
     }
 
-    function topics(
-        Rules r
-    ) internal pure returns (uint16) {
+    function topics(Rules r) internal pure returns (uint16) {
         return uint16(Rules.unwrap(r) >> 192);
     }
 
-    function lockupSecs(
-        Rules r
-    ) internal pure returns (uint32) {
+    function lockupSecs(Rules r) internal pure returns (uint32) {
         return uint32(Rules.unwrap(r) >> 208);
     }
 
-    function has(
-        Rules r,
-        uint256 flags
-    ) internal pure returns (bool) {
+    function has(Rules r, uint256 flags) internal pure returns (bool) {
         return (Rules.unwrap(r) >> 240) & flags != 0;
     }
 
     /// @dev Callers check that `value` fits.
-    function withHolders(
-        Rules r,
-        uint256 value
-    ) internal pure returns (Rules) {
+    function withHolders(Rules r, uint256 value) internal pure returns (Rules) {
         return Rules.wrap((Rules.unwrap(r) & ~(uint256(type(uint32).max) << 160)) | (value << 160));
     }
 
-    function with(
-        Rules r,
-        uint256 flags
-    ) internal pure returns (Rules) {
+    function with(Rules r, uint256 flags) internal pure returns (Rules) {
         return Rules.wrap(Rules.unwrap(r) | (flags << 240));
     }
 
-    function without(
-        Rules r,
-        uint256 flags
-    ) internal pure returns (Rules) {
+    function without(Rules r, uint256 flags) internal pure returns (Rules) {
         return Rules.wrap(Rules.unwrap(r) & ~(flags << 240));
     }
 
     /// @dev A word with the given limits and flags and no holders.
-    function make(
-        uint128 maxBalance_,
-        uint32 holderCap_,
-        uint16 topics_,
-        uint32 lockupSecs_,
-        uint256 flags
-    ) internal pure returns (Rules) {
+    function make(uint128 maxBalance_, uint32 holderCap_, uint16 topics_, uint32 lockupSecs_, uint256 flags)
+        internal
+        pure
+        returns (Rules)
+    {
         return Rules.wrap(
             uint256(maxBalance_) | (uint256(holderCap_) << 128) | (uint256(topics_) << 192)
                 | (uint256(lockupSecs_) << 208) | (flags << 240)

@@ -12,10 +12,7 @@ contract MockUsd is ERC20Permit {
         return 6;
     }
 
-    function mint(
-        address to,
-        uint256 amount
-    ) external {
+    function mint(address to, uint256 amount) external {
         _mint(to, amount);
     }
 }
@@ -28,37 +25,23 @@ contract OddUsd is ERC20("Odd USD", "oUSD") {
     bytes public hookData;
     bool public hookResult;
 
-    function mint(
-        address to,
-        uint256 amount
-    ) external {
+    function mint(address to, uint256 amount) external {
         _mint(to, amount);
     }
 
-    function setKeep(
-        uint256 value
-    ) external {
+    function setKeep(uint256 value) external {
         keep = value;
     }
 
-    function setBlocked(
-        address who
-    ) external {
+    function setBlocked(address who) external {
         blocked = who;
     }
 
-    function setHook(
-        address target,
-        bytes calldata data
-    ) external {
+    function setHook(address target, bytes calldata data) external {
         (hookTarget, hookData) = (target, data);
     }
 
-    function _update(
-        address from,
-        address to,
-        uint256 amount
-    ) internal override {
+    function _update(address from, address to, uint256 amount) internal override {
         require(to == address(0) || to != blocked, "blocked");
         super._update(from, to, amount);
         if (keep != 0 && from != address(0) && to != address(0)) super._update(to, address(0), keep);

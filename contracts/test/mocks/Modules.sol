@@ -10,29 +10,15 @@ contract MockModule is IRuleModule {
     uint256 public calls;
     uint256 public forcedCalls;
 
-    function set(
-        bool refuse_,
-        bool broken_
-    ) external {
+    function set(bool refuse_, bool broken_) external {
         (refuse, broken) = (refuse_, broken_);
     }
 
-    function check(
-        address,
-        address,
-        address,
-        uint256
-    ) external view returns (bool) {
+    function check(address, address, address, uint256) external view returns (bool) {
         return !refuse;
     }
 
-    function onTransfer(
-        address,
-        address,
-        address,
-        uint256,
-        bool forced
-    ) external {
+    function onTransfer(address, address, address, uint256, bool forced) external {
         require(!broken, "broken");
         if (forced) ++forcedCalls;
         else ++calls;

@@ -7,10 +7,7 @@ import {IVersionRegistry} from "../../src/interfaces/IVersionRegistry.sol";
 
 /// @title A next version with one more thing
 contract RwaTokenV2 is RwaToken {
-    constructor(
-        IVersionRegistry versions_,
-        IDocumentRegistry documents_
-    ) RwaToken(versions_, documents_) {}
+    constructor(IVersionRegistry versions_, IDocumentRegistry documents_) RwaToken(versions_, documents_) {}
 
     function isSecondVersion() external pure returns (bool) {
         return true;
