@@ -3,6 +3,8 @@
 //! `transfer` is the common case, `claim` an event with a tail of dynamic values, `json` the whole way
 //! from an `eth_getLogs` answer to typed fields.
 
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a bench that cannot go on panics")]
+
 use std::hint::black_box;
 
 use alloy_dyn_abi::{DynSolEvent, Specifier};
