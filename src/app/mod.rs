@@ -44,7 +44,9 @@ fn explain(chain: &config::Chain, error: ChainError) -> anyhow::Error {
         ErrorClass::Unreachable => "is unreachable; check the url and that the node runs",
         ErrorClass::WrongChain { .. } => "serves another chain; correct the url or the chain's id",
         ErrorClass::BadAnswer => "does not answer as a node should; check the url",
-        ErrorClass::Denied | ErrorClass::Billing => "refuses us; check the key in the url and the plan",
+        ErrorClass::Denied | ErrorClass::Billing => {
+            "refuses us; check the key in the url and the plan"
+        }
         _ => return error.into(),
     };
     let Some(provider) = chain.providers.iter().find(|known| known.name == *rpc.endpoint) else {

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::Parts;
 use super::chain_task::{ChainTask, ring};
-use super::{enrich, gauges};
 use super::live::Live;
+use super::{enrich, gauges};
 use crate::chain::follow::Doorbell;
 use crate::config::{self, Config};
 use crate::gateway;

@@ -131,14 +131,15 @@ impl Verifier {
     fn bloom_may_hold(&self, header: &Header) -> bool {
         self.bloom == BloomRule::Partial
             || self.filters.iter().any(|filter| {
-            let holds = |bytes: &[u8]| header.bloom.contains_input(BloomInput::Raw(bytes));
-            let address =
-                filter.addresses.is_empty() || filter.addresses.iter().any(|a| holds(a.as_slice()));
-            let topics = filter.topics.iter().all(|alternatives| {
-                alternatives.is_empty() || alternatives.iter().any(|topic| holds(topic.as_slice()))
-            });
-            address && topics
-        })
+                let holds = |bytes: &[u8]| header.bloom.contains_input(BloomInput::Raw(bytes));
+                let address = filter.addresses.is_empty()
+                    || filter.addresses.iter().any(|a| holds(a.as_slice()));
+                let topics = filter.topics.iter().all(|alternatives| {
+                    alternatives.is_empty()
+                        || alternatives.iter().any(|topic| holds(topic.as_slice()))
+                });
+                address && topics
+            })
     }
 }
 

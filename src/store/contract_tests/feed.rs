@@ -1,7 +1,7 @@
 //! The feed: ordered, exactly once, whatever the pace of the reader and the reorgs in between.
 
-use std::sync::Arc;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Backend;
 use super::world::{CHAIN, World, roll, transfer};

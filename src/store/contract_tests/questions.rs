@@ -156,7 +156,10 @@ pub(crate) async fn pages_are_not_shifted_by_new_blocks(backend: &impl Backend) 
         let page = store.events(query.clone()).await.expect("page");
         seen.extend(page.items.iter().map(|e| (e.chain.0, e.block_number, e.log_index)));
         query.after = page.next_cursor;
-        store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 1)]]))).await.expect("commits");
+        store
+            .commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 1)]])))
+            .await
+            .expect("commits");
     }
     assert_eq!(seen, whole[..30]);
 }
@@ -261,7 +264,10 @@ pub(crate) async fn holders_pages_answer_for_the_block_of_the_first(backend: &im
     let first = store.holders(CHAIN, token, None, 2, None).await.expect("page").expect("token");
     let poorest = whole.last().expect("holders").0;
     let n = (1..=6).find(|n| account(*n) == poorest).expect("one of ours");
-    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, n, 1_000_000)]]))).await.expect("commits");
+    store
+        .commit(Arc::new(world.extend(vec![vec![transfer(1, 0, n, 1_000_000)]])))
+        .await
+        .expect("commits");
     let cursor = first.holders.next_cursor.clone();
     let rest = store.holders(CHAIN, token, None, 100, cursor).await.expect("page").expect("token");
     assert_eq!(rest.at, first.at);
@@ -335,7 +341,10 @@ pub(crate) async fn undecoded_logs_are_kept_and_counted(backend: &impl Backend) 
     store.open_chain(CHAIN, "test").await.expect("opens");
     let mut world = World::new(CHAIN);
     let garbage = super::world::made(1, 1, What::Garbage);
-    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 5), garbage]]))).await.expect("commits");
+    store
+        .commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 5), garbage]])))
+        .await
+        .expect("commits");
     let page = store.events(EventQuery { limit: 5, ..EventQuery::default() }).await.expect("page");
     assert_eq!(page.items.len(), 2);
     assert_eq!(page.items[0].event, None);

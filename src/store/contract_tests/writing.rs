@@ -59,7 +59,8 @@ pub(crate) async fn a_store_remembers_where_it_stands(backend: &impl Backend) {
     let store = backend.open(0).await;
     let fresh = store.open_chain(CHAIN, "test").await.expect("opens");
     assert_eq!((fresh.cursor, fresh.finalized, fresh.window.len()), (None, None, 0));
-    let first = store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50)], vec![]]))).await;
+    let first =
+        store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50)], vec![]]))).await;
     let second = store.commit(Arc::new(world.extend(vec![vec![transfer(1, 1, 2, 20)]]))).await;
     assert!(first.expect("commits") < second.expect("commits"), "the feed counts up");
     store.finalize(CHAIN, 1).await.expect("finalizes");
@@ -159,7 +160,10 @@ pub(crate) async fn a_rewind_takes_back_everything_of_its_blocks(backend: &impl 
         ..EventQuery::default()
     };
     assert_eq!(store.events(takes_part(gone)).await.expect("events").items.len(), 2);
-    store.commit(Arc::new(world.reorg(Some(1), vec![vec![], vec![transfer(1, 1, 3, 7)]]))).await.expect("ok");
+    store
+        .commit(Arc::new(world.reorg(Some(1), vec![vec![], vec![transfer(1, 1, 3, 7)]])))
+        .await
+        .expect("ok");
     agree(&store, &world, &every_key()).await;
     assert_eq!(store.events(takes_part(gone)).await.expect("events").items.len(), 0);
     assert!(store.tokens(None, 10, None).await.expect("tokens").items.len() == 1);
@@ -246,7 +250,10 @@ pub(crate) async fn layouts_keep_their_meaning_when_a_process_numbers_them_anew(
     let store = backend.open(0).await;
     store.open_chain(CHAIN, "test").await.expect("opens");
     let frozen = made(1, 1, What::TokensFrozen { account: account(1), value: 3 });
-    store.commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50), frozen]]))).await.expect("commits");
+    store
+        .commit(Arc::new(world.extend(vec![vec![transfer(1, 0, 1, 50), frozen]])))
+        .await
+        .expect("commits");
     drop(store);
     let store = backend.open(7).await;
     store.open_chain(CHAIN, "test").await.expect("opens");
@@ -278,7 +285,10 @@ pub(crate) async fn chains_do_not_mix(backend: &impl Backend) {
     }
     let keys: Vec<_> = every_key();
     let before: Docs = worlds[1].docs.clone();
-    store.commit(Arc::new(worlds[0].reorg(Some(3), vec![vec![]]))).await.expect("rewinds one of them");
+    store
+        .commit(Arc::new(worlds[0].reorg(Some(3), vec![vec![]])))
+        .await
+        .expect("rewinds one of them");
     assert_eq!(worlds[1].docs, before);
     for world in &worlds {
         agree(&store, world, &keys).await;

@@ -24,11 +24,8 @@ pub(super) fn of(
         "SELECT {COLUMNS} FROM {TABLES} WHERE l.contract = ?1 AND l.row >= ?2 AND l.row <= ?3
          ORDER BY l.row"
     );
-    let range = (
-        contract,
-        rows::block_row(chain.ordinal, 0)?,
-        rows::block_end(chain.ordinal, u64::MAX),
-    );
+    let range =
+        (contract, rows::block_row(chain.ordinal, 0)?, rows::block_end(chain.ordinal, u64::MAX));
     let mut select = connection.prepare_cached(&sql)?;
     let mut found = select.query(range)?;
     while let Some(row) = found.next()? {

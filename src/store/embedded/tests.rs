@@ -1,8 +1,8 @@
 //! The contract tests against this back end, and what only it promises.
 
-use std::sync::Arc;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
