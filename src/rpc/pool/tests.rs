@@ -85,7 +85,7 @@ async fn all_open_still_asks_the_least_bad() {
     let options = CallOptions { timeout: Duration::from_millis(300), ..Default::default() };
     while pool.status()[0].breaker != "open" {
         let dead = pool.call_with(&Call::new("eth_foo", "[]"), &options).await;
-        assert_eq!(dead.expect_err("dead").class, ErrorClass::Unreachable);
+        assert!(dead.expect_err("dead").class.is_failure());
     }
     let _node = FakeNode::start_on(port, answers("2")).await;
     let answer = pool.call("eth_foo", "[]").await.expect("asked although open");

@@ -10,6 +10,8 @@ mod filters;
 
 mod get_logs;
 
+mod meter;
+
 mod method;
 
 pub mod policy;
@@ -32,10 +34,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::time::Instant;
 
 use self::cache::Answers;
 use self::feed::Feed;
 use self::filters::{FilterCall, Filters};
+use self::meter::Meter;
 use self::policy::{Policy, Treatment};
 use self::reply::{Fault, Reply};
 use self::request::{Body, Request};
@@ -94,6 +98,7 @@ pub struct Proxy {
     view: View,
     answers: Arc<Answers>,
     filters: Filters,
+    meter: Meter,
 }
 
 /// The doors, by chain id.
@@ -126,7 +131,9 @@ impl Proxy {
         let feed = Arc::new(Feed::new(pool.clone(), limits.socket_backlog_max));
         let answers = Arc::new(Answers::new(limits.cache_bytes_max));
         let view = View::new(pool.clone(), feed.clone(), answers.clone());
-        Self { pool, policy, limits, feed, view, answers, filters: Filters::default() }
+        let meter = Meter::new(pool.chain_id().0);
+        let filters = Filters::default();
+        Self { pool, policy, limits, feed, view, answers, filters, meter }
     }
 
     /// The limits that hold here.
@@ -172,7 +179,10 @@ impl Proxy {
         };
         // A notification asks for nothing, so nothing is sent to a provider for it.
         let id = request.id.clone()?;
-        Some(match self.dispatch(request, tip).await {
+        let (started, method) = (Instant::now(), meter::label(&request.method));
+        let outcome = self.dispatch(request, tip).await;
+        self.meter.call(method, started.elapsed(), &outcome);
+        Some(match outcome {
             Ok(result) => Reply::result(&id, result),
             Err(Refusal::Node(error)) => Reply::error(&id, &error),
             Err(Refusal::Ours(fault)) => Reply::fault(&id, &fault),

@@ -21,6 +21,7 @@ use super::reply::{Fault, Reply};
 use super::request::{self, Body, Request};
 use super::{Proxy, Refusal};
 use crate::rpc::eth::LogFilter;
+use crate::telemetry::metrics::{GaugeGuard, Metric, gauge};
 
 /// Messages between the session and the writer of the socket.
 const OUTGOING_MAX: usize = 256;
@@ -41,6 +42,7 @@ pub struct Session {
     /// Goes past the queue: a queue that is full is what it reports.
     farewell: Arc<Mutex<Option<oneshot::Sender<String>>>>,
     subscriptions: Mutex<HashMap<String, AbortHandle>>,
+    _counted: GaugeGuard,
 }
 
 /// The other end of a session, for whoever writes to the socket.
@@ -90,6 +92,7 @@ impl Session {
             out,
             farewell: Arc::new(Mutex::new(Some(farewell))),
             subscriptions: Mutex::default(),
+            _counted: gauge(Metric::GatewayWsClients, &[]).enter(),
         };
         (Arc::new(session), Outbox { queue, farewell: parting })
     }
@@ -176,8 +179,12 @@ impl Session {
     }
 
     fn start(&self, opened: Opened) {
-        let line =
-            Line { out: self.out.clone(), farewell: self.farewell.clone(), id: opened.id.clone() };
+        let line = Line {
+            out: self.out.clone(),
+            farewell: self.farewell.clone(),
+            id: opened.id.clone(),
+            _counted: gauge(Metric::GatewaySubscriptions, &[]).enter(),
+        };
         let task = match opened.stream {
             Stream::Heads(stream) => tokio::spawn(line.heads(stream)),
             Stream::Logs(stream, filter) => tokio::spawn(line.logs(stream, filter)),
@@ -207,6 +214,7 @@ struct Line {
     out: mpsc::Sender<Outgoing>,
     farewell: Arc<Mutex<Option<oneshot::Sender<String>>>>,
     id: String,
+    _counted: GaugeGuard,
 }
 
 impl Line {
