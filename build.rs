@@ -255,7 +255,7 @@ fn emit_view(out: &mut String, event: &Event) -> Outcome<()> {
     let variant = &event.variant;
     let tail = |f: &Field| matches!(f.shape, Shape::Bytes | Shape::Words(_));
     let has_topics = event.topics().next().is_some();
-    let has_head = event.heads().any(|(_, f)| !tail(f));
+    let has_head = event.heads().next().is_some();
     let words = event.heads().count();
     let dynamic = event.heads().any(|(_, f)| tail(f));
     let mut members = Vec::new();
@@ -268,15 +268,9 @@ fn emit_view(out: &mut String, event: &Event) -> Outcome<()> {
         members.push(format!("head: &'a [Word; {words}]"));
         inits.push("head".to_owned());
     }
-    for (at, field) in event.heads().filter(|(_, f)| tail(f)) {
-        let (ty, call) = match field.shape {
-            Shape::Words(kind) => {
-                ("&'a [Word]", format!("tail_words(log.data, &head[{at}], {})", kind.path()))
-            }
-            _ => ("&'a [u8]", format!("tail_bytes(log.data, &head[{at}])")),
-        };
-        members.push(format!("{}: {ty}", field.accessor));
-        inits.push(format!("{}: word::{call}?", field.accessor));
+    if dynamic {
+        members.push("data: &'a [u8]".to_owned());
+        inits.push("data: log.data".to_owned());
     }
     if members.is_empty() {
         members.push("log: PhantomData<&'a ()>".to_owned());
@@ -306,6 +300,9 @@ fn emit_view(out: &mut String, event: &Event) -> Outcome<()> {
             out,
             "        if !({all}) {{\n            return Err(DecodeError::Padding);\n        }}\n"
         )?;
+    }
+    for (at, field) in event.heads().filter(|(_, f)| tail(f)) {
+        writeln!(out, "        {}?;", field.tail(&format!("log.data, &head[{at}]")))?;
     }
     write!(out, "        Ok(Self {{ {} }})\n    }}\n", inits.join(", "))?;
     for (at, field) in event.topics() {
@@ -339,8 +336,11 @@ fn emit_accessor(out: &mut String, field: &Field, word: &str) -> Outcome<()> {
         Shape::Word(Kind::Uint(_)) => ("U256", format!("word::uint({word})")),
         Shape::Word(Kind::Bytes(_)) => ("&'a Word", word.to_owned()),
         Shape::Hash => ("&'a Word", word.to_owned()),
-        Shape::Words(_) => ("&'a [Word]", format!("self.{accessor}")),
-        Shape::Bytes => ("&'a [u8]", format!("self.{accessor}")),
+        Shape::Words(_) | Shape::Bytes => {
+            let ty = if field.shape == Shape::Bytes { "&'a [u8]" } else { "&'a [Word]" };
+            // `read` has been there and found it well-formed.
+            (ty, format!("{}.unwrap_or_default()", field.tail(&format!("self.data, {word}"))))
+        }
     };
     let mark = if field.indexed { " indexed" } else { "" };
     write!(
@@ -349,6 +349,16 @@ fn emit_accessor(out: &mut String, field: &Field, word: &str) -> Outcome<()> {
         field.solidity, field.name
     )?;
     Ok(())
+}
+
+impl Field {
+    /// The call that reads a dynamic value.
+    fn tail(&self, place: &str) -> String {
+        match self.shape {
+            Shape::Words(kind) => format!("word::tail_words({place}, {})", kind.path()),
+            _ => format!("word::tail_bytes({place})"),
+        }
+    }
 }
 
 impl Kind {
