@@ -189,12 +189,10 @@ async fn until_stopped(
     health: &HealthBoard,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM handler")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT handler")?;
+    let mut signalled = std::pin::pin!(stop_signal()?);
     let outcome = loop {
         tokio::select! {
-            _ = terminate.recv() => break Ok(()),
-            _ = interrupt.recv() => break Ok(()),
+            () = &mut signalled => break Ok(()),
             Some(ended) = chains.join_next() => {
                 let (id, outcome) = ended.map_err(|error| anyhow!("a chain's task died: {error}"))?;
                 let error = outcome.err().unwrap_or_else(|| anyhow!("chain {id} ended by itself"));
@@ -225,6 +223,18 @@ async fn drain(mut chains: JoinSet<Ended>, mut servers: JoinSet<Result<()>>) {
     if ended.await.is_err() {
         log::warn!("some tasks did not end within {} s and are cut off", DRAIN.as_secs());
     }
+}
+
+/// Completes at SIGTERM or SIGINT.
+pub fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM handler")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT handler")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 fn notify_systemd(state: sd_notify::NotifyState<'_>) {

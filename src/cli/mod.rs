@@ -8,6 +8,8 @@ mod print;
 
 mod report;
 
+mod sim;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -67,6 +69,8 @@ enum Command {
         #[arg(long, value_name = "N")]
         to: u64,
     },
+    /// Starts a simulated chain whose providers fail on demand (docs/sim.md)
+    Sim(Box<sim::SimArguments>),
     /// Prints a shell completion script
     Completions {
         /// The shell to complete for
@@ -125,6 +129,9 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
         print::completions(shell, Arguments::command());
         return Ok(());
     }
+    if let Command::Sim(settings) = &arguments.command {
+        return Ok(app::runtime()?.block_on(sim::run(settings))?);
+    }
     let loaded =
         load::load(arguments.config.as_deref(), load::environment(), &arguments.overrides)?;
     app::install_tls();
@@ -162,7 +169,7 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
             let block = app::backfill::rewind(&config, ChainId(chain), to).await?;
             report::rewound(ChainId(chain), block, json)?;
         }
-        Command::Completions { .. } => {}
+        Command::Sim(_) | Command::Completions { .. } => {}
     }
     Ok(())
 }
@@ -183,7 +190,9 @@ mod tests {
         command.clone().debug_assert();
         let names: Vec<_> =
             command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        for name in ["run", "check", "backfill", "status", "providers", "rewind", "completions"] {
+        for name in
+            ["run", "check", "backfill", "status", "providers", "rewind", "sim", "completions"]
+        {
             assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
         }
     }

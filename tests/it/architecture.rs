@@ -46,7 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sim",
         ],
     ),
-    ("cli", &["types", "config", "telemetry", "app"]),
+    ("cli", &["types", "config", "telemetry", "sim", "app"]),
     // The binary and the library's root stand outside the rooms.
     ("main", &["cli"]),
     ("lib", &[]),
