@@ -1,8 +1,8 @@
 //! The shape of a provider's logs, learned from the first one: literal text and fields in between.
 //!
 //! The next log is read by comparing the literals and decoding the hex in place. A log that differs is
-//! left to the general scanner; nothing is accepted here that the scanner would refuse. Measured on
-//! 633-byte logs: about 80 ns against 310 ns of the scanner and 780 ns of `serde_json`.
+//! left to the general scanner; nothing is accepted here that the scanner would refuse. A prototype took
+//! 79 ns for a log of 633 bytes against 314 ns of a scanner; `benches/decode.rs` measures this one.
 
 use alloy_primitives::{Address, B256};
 use memchr::memchr;
