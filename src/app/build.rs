@@ -130,10 +130,11 @@ fn source(contract: &config::Contract, chain_start: u64) -> Source {
         addresses: match &contract.addresses {
             config::Addresses::Any => SourceAddresses::Any,
             config::Addresses::Listed(addresses) => SourceAddresses::Listed(addresses.clone()),
-            config::Addresses::Factory { factory, topic0, parameter, .. } => {
+            config::Addresses::Factory { factory, topic0, event, parameter } => {
                 SourceAddresses::Factory {
                     factory: *factory,
                     topic0: *topic0,
+                    event: event.clone(),
                     parameter: parameter.clone(),
                 }
             }

@@ -51,6 +51,8 @@ pub enum SourceAddresses {
     Factory {
         factory: Address,
         topic0: B256,
+        /// The event as Solidity writes it, for a factory whose ABI nobody gives.
+        event: String,
         parameter: String,
     },
 }

@@ -162,22 +162,25 @@ fn select(source: &Source, abi: &[Arc<Layout>], faults: &mut Vec<AbiError>) -> E
     set
 }
 
-/// The factory's event, looked for in the entry's own ABI, then in the others, then in the packs.
+/// The factory's event, looked for in the entry's own ABI, then in the others, then in the packs,
+/// then read from the declaration that names it.
 fn creation(
-    layouts: &Layouts,
+    layouts: &mut Layouts,
     source: &Source,
     own: &[Arc<Layout>],
     all: &[Vec<Arc<Layout>>],
     faults: &mut Vec<AbiError>,
 ) -> Option<(Choice, AddressPlace)> {
-    let SourceAddresses::Factory { topic0, parameter, .. } = &source.addresses else {
+    let SourceAddresses::Factory { topic0, event, parameter, .. } = &source.addresses else {
         return None;
     };
+    let declared = Event::parse(event).ok().and_then(|event| layouts.intern(&event).ok());
     let packs = EventKind::ALL.iter().filter_map(|kind| layouts.built_in(*kind));
     let known: Vec<&Arc<Layout>> = own
         .iter()
         .chain(all.iter().flatten())
         .chain(packs)
+        .chain(&declared)
         .filter(|layout| layout.info.topic0 == Some(*topic0))
         .collect();
     let Some(first) = known.first() else {

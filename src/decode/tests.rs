@@ -225,8 +225,12 @@ fn start_blocks_and_event_names_are_respected() {
 fn children_are_matched_from_their_block_on_and_forgotten_on_a_reorg() {
     let topic0 =
         keccak256("TREXSuiteDeployed(address,address,address,address,address,address,string)");
-    let factory =
-        SourceAddresses::Factory { factory: OTHER, topic0, parameter: "_token".to_owned() };
+    let factory = SourceAddresses::Factory {
+        factory: OTHER,
+        topic0,
+        event: String::new(),
+        parameter: "_token".to_owned(),
+    };
     let (_, mut registry) =
         registry(&[source("suite", SourceAbi::BuiltIn(Pack::Erc3643), factory)]);
     let creation = log_at(
@@ -379,6 +383,22 @@ fn payloads_that_refer_to_themselves_are_refused() {
 }
 
 #[test]
+fn a_factory_whose_abi_nobody_gives_is_read_by_its_declaration() {
+    let topic0 = keccak256("Minted(uint256,address)");
+    let factory = SourceAddresses::Factory {
+        factory: OTHER,
+        topic0,
+        event: "event Minted(uint256 indexed series, address child)".to_owned(),
+        parameter: "child".to_owned(),
+    };
+    let (_, mut registry) = registry(&[source("notes", SourceAbi::BuiltIn(Pack::Erc20), factory)]);
+    let place = Position { block: 7, log_index: 0 };
+    let creation = log_at(place, OTHER, &[topic0, who(3)], &TOKEN.into_word().0);
+    assert_eq!(registry.learn_from(creation.iter()), 1);
+    assert_eq!(registry.children(), [Child { address: TOKEN, contract: 0, from: place }]);
+}
+
+#[test]
 fn faulty_abis_name_file_fault_and_remedy_all_at_once() {
     let mut layouts = Layouts::new().expect("built-in ABIs compile");
     let mut unknown_event =
@@ -388,6 +408,7 @@ fn faulty_abis_name_file_fault_and_remedy_all_at_once() {
     let factory = |topic0, parameter: &str| SourceAddresses::Factory {
         factory: OTHER,
         topic0,
+        event: String::new(),
         parameter: parameter.to_owned(),
     };
     let sources = [

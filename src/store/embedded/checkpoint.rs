@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::writer;
 use crate::pipeline::error::StoreError;
+use crate::telemetry::metrics::{self, Metric};
 
 /// At most this often, so that live commits share one sync of the file.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -74,8 +76,13 @@ fn pass(connection: &Connection) {
     let done = checkpoint(connection, "PASSIVE").and_then(|pages| {
         if pages > LOG_PAGES_MAX { checkpoint(connection, "RESTART") } else { Ok(pages) }
     });
-    if let Err(error) = done {
-        log::warn!("checkpoint failed and will be tried again: {error}");
+    match done {
+        Ok(pages) => {
+            let bytes =
+                u64::try_from(pages).unwrap_or(0).saturating_mul(writer::PAGE_BYTES.unsigned_abs());
+            metrics::gauge(Metric::StoreWal, &[]).set(bytes);
+        }
+        Err(error) => log::warn!("checkpoint failed and will be tried again: {error}"),
     }
 }
 
