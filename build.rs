@@ -1,18 +1,19 @@
-//! Generates one borrowed view per built-in event from `abi/*.json` into `$OUT_DIR/events.rs`.
+//! Generates one borrowed view per built-in event from `abi/*.json` and `abi/hub/*.json` into
+//! `$OUT_DIR/events.rs`.
 //!
-//! Deterministic: the output depends on the files and on `PACKS` alone. It does not hash signatures
-//! and does not read `abi/` below its top level; both happen elsewhere or not at all.
+//! Deterministic: the output depends on the files and on `PACKS` alone. It does not hash signatures;
+//! that happens elsewhere.
 
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use serde_json::Value;
 
 /// Which files make up which built-in pack, in the order that decides whose parameter names win.
-const PACKS: [(&str, &str); 10] = [
+const PACKS: [(&str, &str); 12] = [
     ("erc20.json", "Erc20"),
     ("erc721.json", "Erc721"),
     ("erc3643-token.json", "Erc3643"),
@@ -23,7 +24,13 @@ const PACKS: [(&str, &str); 10] = [
     ("erc3643-settlement.json", "Erc3643"),
     ("erc3643-control.json", "Erc3643"),
     ("erc3643-safe.json", "Erc3643"),
+    // Our suite's proxies and the Safe above its timelock.
+    ("erc3643-control.json", "Rwahub"),
+    ("erc3643-safe.json", "Rwahub"),
 ];
+
+/// The pack of our own suite, which has the events of `abi/hub/`, which the build of `contracts/` writes.
+const OURS: &str = "Rwahub";
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -66,14 +73,18 @@ enum Kind {
 
 fn main() -> Outcome<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    let root = env::var("CARGO_MANIFEST_DIR")?;
+    let abi = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("abi");
     let mut events: Vec<Event> = Vec::new();
     for (file, pack) in PACKS {
-        let path = Path::new(&root).join("abi").join(file);
-        println!("cargo::rerun-if-changed={}", path.display());
-        let items: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
-        for item in items.as_array().ok_or(format!("{file}: not an array"))? {
-            add(&mut events, read(item).map_err(|fault| format!("{file}: {fault}"))?, pack)?;
+        for item in items(&abi.join(file))? {
+            add(&mut events, read(&item).map_err(|fault| format!("{file}: {fault}"))?, pack)?;
+        }
+    }
+    for path in listing(&abi.join("hub"))? {
+        let contract = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        for item in items(&path)?.iter().filter(|item| item["type"] == "event") {
+            let event = read(item).map_err(|fault| format!("{contract}: {fault}"))?;
+            add_ours(&mut events, event, &contract)?;
         }
     }
     let mut out = String::new();
@@ -84,6 +95,38 @@ fn main() -> Outcome<()> {
     }
     fs::write(Path::new(&env::var("OUT_DIR")?).join("events.rs"), out)?;
     Ok(())
+}
+
+/// The entries of an ABI file.
+fn items(path: &Path) -> Outcome<Vec<Value>> {
+    println!("cargo::rerun-if-changed={}", path.display());
+    let named = |fault: &dyn std::fmt::Display| format!("{}: {fault}", path.display());
+    let text = fs::read_to_string(path).map_err(|fault| named(&fault))?;
+    Ok(serde_json::from_str(&text).map_err(|fault| named(&fault))?)
+}
+
+/// The files of a folder, by name.
+fn listing(folder: &Path) -> Outcome<Vec<PathBuf>> {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Joins an event of our own contracts into the list: a layout that a standard's file has is that one,
+/// and a name that another layout has gets the contract's name in front.
+fn add_ours(events: &mut Vec<Event>, mut event: Event, contract: &str) -> Outcome<()> {
+    if let Some(twin) = events.iter_mut().find(|other| other.layout() == event.layout()) {
+        twin.packs.insert(OURS);
+        return Ok(());
+    }
+    if events.iter().any(|other| other.variant == event.variant) {
+        event.variant = format!("{contract}{}", event.name);
+    }
+    add(events, event, OURS)
 }
 
 /// Joins an event into the list: the same layout in two files is one kind in two packs.

@@ -123,6 +123,7 @@ fn source(contract: &config::Contract, chain_start: u64) -> Source {
             config::Abi::BuiltIn(BuiltInAbi::Erc20) => SourceAbi::BuiltIn(Pack::Erc20),
             config::Abi::BuiltIn(BuiltInAbi::Erc721) => SourceAbi::BuiltIn(Pack::Erc721),
             config::Abi::BuiltIn(BuiltInAbi::Erc3643) => SourceAbi::BuiltIn(Pack::Erc3643),
+            config::Abi::BuiltIn(BuiltInAbi::Rwahub) => SourceAbi::BuiltIn(Pack::Rwahub),
             config::Abi::Custom { path, json } => {
                 SourceAbi::Json { file: path.display().to_string(), text: json.clone() }
             }

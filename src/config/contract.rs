@@ -97,10 +97,10 @@ fn abi(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<(Abi, Vec<String>)>
     let text = match (sources.read)(Path::new(word)) {
         Ok(text) => text,
         Err(problem) => {
-            let packs = ["erc20", "erc721", "erc3643"];
+            let packs = BuiltInAbi::ALL.map(BuiltInAbi::as_str);
             let hint = match nearest(word, packs.into_iter()) {
                 Some(near) => format!("did you mean {near:?}?"),
-                None => "name a JSON ABI file, or \"erc20\", \"erc721\", \"erc3643\"".to_owned(),
+                None => format!("name a JSON ABI file, or \"{}\"", packs.join("\", \"")),
             };
             reader.fault("abi", format!("cannot read: {problem}"), hint);
             return None;

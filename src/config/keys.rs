@@ -135,7 +135,7 @@ pub const PROVIDER: Section = Section {
 pub const CONTRACT: Section = Section {
     path: "contract",
     repeated: true,
-    doc: "Contracts to index under one name. Without any, the built-in pack (ERC-20, ERC-721, ERC-3643) is indexed at every address.",
+    doc: "Contracts to index under one name. Without any, the built-in packs (ERC-20, ERC-721, ERC-3643, the suite of `contracts/`) are indexed at every address.",
     keys: &[
         key("name", "text", Required, "Unique name, shown with each event."),
         key("chain_id", "integer", Required, "The `id` of a `[[chain]]`."),
@@ -143,7 +143,7 @@ pub const CONTRACT: Section = Section {
             "abi",
             "text",
             Required,
-            "`erc20`, `erc721`, `erc3643` (every event of a T-REX suite) or a JSON ABI file; a relative path starts at the configuration file, then at the working directory.",
+            "`erc20`, `erc721`, `erc3643` (every event of a T-REX suite), `rwahub` (every event of the suite in `contracts/`) or a JSON ABI file; a relative path starts at the configuration file, then at the working directory.",
         ),
         key(
             "address",

@@ -153,6 +153,8 @@ pub enum BuiltInAbi {
     Erc721,
     /// Every event of an ERC-3643 (T-REX) suite, proxies and ownership included.
     Erc3643,
+    /// Every event of our own suite (`contracts/`), its timelock and Safe included.
+    Rwahub,
 }
 
 /// Which addresses a contract entry covers.

@@ -63,7 +63,8 @@ pub struct Holding {
     pub account_frozen: bool,
 }
 
-/// A wallet's entry in an ERC-3643 identity registry.
+/// A wallet's entry in an ERC-3643 identity registry. A registry's entry for itself (see
+/// [`DocKey::storage_of`]) names the contract that holds its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     pub identity: Address,
@@ -77,6 +78,15 @@ pub enum DocKey {
     Token(Address),
     Holding { token: Address, holder: Address },
     Identity { registry: Address, wallet: Address },
+}
+
+impl DocKey {
+    /// Where it is written which identity storage a registry uses: tokens name their registry, and
+    /// registries that share a storage have their wallets there. A registry is no investor, so its
+    /// entry for itself is free for this.
+    pub fn storage_of(registry: Address) -> Self {
+        Self::Identity { registry, wallet: registry }
+    }
 }
 
 /// A document's content.

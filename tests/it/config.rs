@@ -1,6 +1,6 @@
 //! The configuration as a user meets it: real files, errors in one go, and the generated pages about it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rwahub::config::BuiltInAbi;
 use rwahub::config::keys::{Presence, SECTIONS};
@@ -54,13 +54,13 @@ fn the_pages_of_keys_and_metrics_are_up_to_date() {
 fn the_built_in_packs_know_every_event_of_their_files() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("abi");
     let mut files = 0;
-    for entry in std::fs::read_dir(folder).expect("abi/ is there") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+    for path in files_of(&folder).chain(files_of(&folder.join("hub"))) {
+        let name = path.strip_prefix(&folder).expect("below abi/").to_string_lossy().into_owned();
         let pack = match name.as_str() {
             "erc20.json" => BuiltInAbi::Erc20,
             "erc721.json" => BuiltInAbi::Erc721,
             name if name.starts_with("erc3643-") => BuiltInAbi::Erc3643,
+            name if name.starts_with("hub/") => BuiltInAbi::Rwahub,
             _ => continue,
         };
         let text = std::fs::read_to_string(&path).expect("text");
@@ -71,7 +71,12 @@ fn the_built_in_packs_know_every_event_of_their_files() {
         }
         files += 1;
     }
-    assert!(files >= 10, "only {files} files of the packs");
+    assert!(files >= 21, "only {files} files of the packs");
+}
+
+fn files_of(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file())
 }
 
 /// Compares a generated page with the file; with `UPDATE_DOCS=1` writes it instead.

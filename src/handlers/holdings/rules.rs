@@ -14,22 +14,51 @@ use crate::types::asset::{DocKey, Holding, Identity, Token, TokenStandard};
 /// An event, reduced to what it means for documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    Moved { from: Address, to: Address, amount: U256, standard: TokenStandard },
-    Frozen { holder: Address, amount: U256 },
-    Unfrozen { holder: Address, amount: U256 },
-    AccountFrozen { holder: Address, frozen: bool },
+    Moved {
+        from: Address,
+        to: Address,
+        amount: U256,
+        standard: TokenStandard,
+    },
+    Frozen {
+        holder: Address,
+        amount: U256,
+    },
+    Unfrozen {
+        holder: Address,
+        amount: U256,
+    },
+    /// The new total, where the two before give the difference.
+    FrozenIs {
+        holder: Address,
+        amount: U256,
+    },
+    AccountFrozen {
+        holder: Address,
+        frozen: bool,
+    },
     Paused(bool),
     RegistrySet(Address),
     ComplianceSet(Address),
-    Registered { wallet: Address, identity: Address },
-    Removed { wallet: Address },
-    Country { wallet: Address, country: u16 },
+    StorageSet(Address),
+    Registered {
+        wallet: Address,
+        identity: Address,
+    },
+    Removed {
+        wallet: Address,
+    },
+    Country {
+        wallet: Address,
+        country: u16,
+    },
 }
 
 impl Change {
     /// What the event means here; `None` for the many that change no document of ours.
     ///
-    /// `IdentityUpdated` names identities but no wallet, so it cannot be applied from the log alone.
+    /// `IdentityUpdated` names identities but no wallet, so it cannot be applied from the log alone;
+    /// our own suite logs `WalletIdentityChanged` with it.
     /// The unindexed `Transfer` of early contracts does not tell an amount from a token's number.
     pub(super) fn of(event: &RwaEvent<'_>) -> Option<Self> {
         Some(match event {
@@ -51,6 +80,7 @@ impl Change {
             RwaEvent::TokensUnfrozen(e) => {
                 Self::Unfrozen { holder: e.user_address(), amount: e.amount() }
             }
+            RwaEvent::Frozen(e) => Self::FrozenIs { holder: e.account(), amount: e.amount() },
             RwaEvent::AddressFrozen(e) => {
                 Self::AccountFrozen { holder: e.user_address(), frozen: e.is_frozen() }
             }
@@ -58,16 +88,26 @@ impl Change {
             RwaEvent::Unpaused(_) => Self::Paused(false),
             RwaEvent::IdentityRegistryAdded(e) => Self::RegistrySet(e.identity_registry()),
             RwaEvent::ComplianceAdded(e) => Self::ComplianceSet(e.compliance()),
+            RwaEvent::IdentityStorageSet(e) => Self::StorageSet(e.identity_storage()),
             RwaEvent::IdentityRegistered(e) => {
                 Self::Registered { wallet: e.investor_address(), identity: e.identity() }
             }
+            RwaEvent::IdentityStored(e) => {
+                Self::Registered { wallet: e.investor_address(), identity: e.identity() }
+            }
+            RwaEvent::WalletIdentityChanged(e) => {
+                Self::Registered { wallet: e.wallet(), identity: e.new_identity() }
+            }
             RwaEvent::IdentityRemoved(e) => Self::Removed { wallet: e.investor_address() },
-            RwaEvent::CountryUpdated(e) => Self::Country {
-                wallet: e.investor_address(),
-                country: u16::try_from(e.country()).unwrap_or(u16::MAX),
-            },
+            RwaEvent::IdentityUnstored(e) => Self::Removed { wallet: e.investor_address() },
+            RwaEvent::CountryUpdated(e) => Self::country(e.investor_address(), e.country()),
+            RwaEvent::CountryModified(e) => Self::country(e.investor_address(), e.country()),
             _ => return None,
         })
+    }
+
+    fn country(wallet: Address, country: u64) -> Self {
+        Self::Country { wallet, country: u16::try_from(country).unwrap_or(u16::MAX) }
     }
 
     /// The documents that [`Self::apply`] reads.
@@ -82,8 +122,11 @@ impl Change {
             }
             Self::Frozen { holder, .. }
             | Self::Unfrozen { holder, .. }
+            | Self::FrozenIs { holder, .. }
             | Self::AccountFrozen { holder, .. } => keys.extend([token, holding(holder)]),
             Self::Paused(_) | Self::RegistrySet(_) | Self::ComplianceSet(_) => keys.push(token),
+            // Keyed by whoever logs it, see `DocKey::storage_of`.
+            Self::StorageSet(_) => keys.push(identity(contract)),
             Self::Registered { wallet, .. }
             | Self::Removed { wallet }
             | Self::Country { wallet, .. } => keys.push(identity(wallet)),
@@ -100,6 +143,11 @@ impl Change {
             Self::Unfrozen { holder, amount } => restricted(draft, holder, |holding| {
                 holding.frozen = holding.frozen.saturating_sub(amount);
             }),
+            // Not `restricted`: ERC-7943 has it for every kind of token, and others have the name.
+            Self::FrozenIs { holder, amount } => match draft.known_token()? {
+                Some(_) => draft.holding(holder, |holding| holding.frozen = amount),
+                None => Ok(()),
+            },
             Self::AccountFrozen { holder, frozen } => {
                 restricted(draft, holder, |holding| holding.account_frozen = frozen)
             }
@@ -112,6 +160,10 @@ impl Change {
                 show_3643(token);
                 token.compliance = Some(compliance);
             }),
+            Self::StorageSet(storage) => {
+                let entry = Identity { identity: storage, country: None };
+                draft.identity(draft.contract(), |_| Some(entry))
+            }
             Self::Registered { wallet, identity } => draft.identity(wallet, |known| {
                 let country = known.and_then(|known| known.country);
                 Some(Identity { identity, country })

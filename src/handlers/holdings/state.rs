@@ -35,6 +35,11 @@ impl<'v> Draft<'v> {
         Self { contract, block, view, token: None, holdings: [None, None], identity: None }
     }
 
+    /// Who logged the event.
+    pub(super) fn contract(&self) -> Address {
+        self.contract
+    }
+
     /// The token as stored, `None` before its first event.
     pub(super) fn known_token(&self) -> Result<Option<&'v Token>, HandlerError> {
         let key = DocKey::Token(self.contract);

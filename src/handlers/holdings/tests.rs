@@ -225,6 +225,61 @@ fn identities_come_change_country_and_go() {
 }
 
 #[test]
+fn a_stated_frozen_amount_counts_for_more_than_the_differences() {
+    let mut world = World::default();
+    assert!(world.apply(EventKind::Frozen, &[who(1)], &[num(5)]).is_empty(), "not a token yet");
+    world.transfer(0, 1, 100);
+    world.apply(EventKind::TokensFrozen, &[who(1)], &[num(30)]);
+    world.apply(EventKind::Frozen, &[who(1)], &[num(30)]);
+    assert_eq!(world.holding(1).expect("holds").frozen, U256::from(30), "not counted twice");
+    // The difference of a freeze that an index which starts late has not seen.
+    world.apply(EventKind::TokensUnfrozen, &[who(1)], &[num(10)]);
+    world.apply(EventKind::Frozen, &[who(1)], &[num(120)]);
+    let holding = world.holding(1).expect("holds");
+    assert_eq!((holding.balance, holding.frozen), (U256::from(100), U256::from(120)));
+}
+
+#[test]
+fn a_recovery_moves_balance_and_freezes_to_the_other_wallet() {
+    let mut world = World::default();
+    world.transfer(0, 1, 100);
+    world.apply(EventKind::TokensFrozen, &[who(1)], &[num(40)]);
+    world.apply(EventKind::Frozen, &[who(1)], &[num(40)]);
+    // As the token of our suite logs it.
+    world.apply(EventKind::TokensUnfrozen, &[who(1)], &[num(40)]);
+    world.apply(EventKind::Frozen, &[who(1)], &[num(0)]);
+    world.transfer(1, 2, 100);
+    world.apply(EventKind::TokensFrozen, &[who(2)], &[num(40)]);
+    world.apply(EventKind::Frozen, &[who(2)], &[num(40)]);
+    world.apply(EventKind::AddressFrozen, &[who(1), num(1), who(9)], &[]);
+    let (lost, next) = (world.holding(1).expect("kept"), world.holding(2).expect("holds"));
+    assert_eq!((lost.balance, lost.frozen, lost.account_frozen), (U256::ZERO, U256::ZERO, true));
+    assert_eq!((next.balance, next.frozen), (U256::from(100), U256::from(40)));
+    assert_eq!(world.token().holders, 1);
+}
+
+#[test]
+fn a_registry_names_the_storage_of_its_wallets() {
+    let mut world = World::default();
+    world.apply(EventKind::IdentityStorageSet, &[who(8)], &[]);
+    let key = DocKey::storage_of(TOKEN);
+    let Ok(Some(Doc::Identity(entry))) = world.view.get(key) else { panic!("no entry") };
+    assert_eq!(entry.identity, Address::from_word(who(8)));
+}
+
+#[test]
+fn wallets_in_a_storage_change_identity_and_country_and_go() {
+    let mut world = World::default();
+    world.apply(EventKind::IdentityStored, &[who(1), who(2)], &[]);
+    world.apply(EventKind::CountryModified, &[who(1), num(276)], &[]);
+    world.apply(EventKind::WalletIdentityChanged, &[who(1), who(2), who(3)], &[]);
+    let identity = Address::from_word(who(3));
+    assert_eq!(world.identity(1), Some(Identity { identity, country: Some(276) }));
+    world.apply(EventKind::IdentityUnstored, &[who(1), who(3)], &[]);
+    assert_eq!(world.identity(1), None);
+}
+
+#[test]
 fn a_missing_document_is_asked_for_before_any_effect() {
     let mut fields = LogFields { address: TOKEN, topic_count: 3, ..Default::default() };
     fields.topics = [keccak256("Transfer(address,address,uint256)"), who(1), who(2), B256::ZERO];

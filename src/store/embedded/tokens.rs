@@ -3,7 +3,7 @@
 //! Holders of one token, which can look back in time, are `holders`.
 
 use alloy_primitives::Address;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::error::corrupt;
 use super::{chains, docs, intern, rows};
@@ -160,7 +160,8 @@ pub(super) fn holdings(
     Ok(page(items, limit))
 }
 
-/// The holder's entry in the registry of the token, for the row of a holding.
+/// The holder's entry in the registry of the token, for the row of a holding. An entry in the storage
+/// that the registry uses counts for more than the registry's own.
 pub(super) fn identity_in(
     connection: &Connection,
     chain: u8,
@@ -173,5 +174,16 @@ pub(super) fn identity_in(
         None => None,
     };
     let Some(registry) = registry else { return Ok(None) };
-    docs::identity(connection, rows::chain_address(chain, registry)?, rows::holder_of(holding))
+    let holder = rows::holder_of(holding);
+    let storage = connection
+        .prepare_cached("SELECT identity FROM identity WHERE registry = ?1 AND wallet = ?2")?
+        .query_row((rows::chain_address(chain, registry)?, registry), |row| row.get(0))
+        .optional()?;
+    for place in storage.into_iter().chain([registry]) {
+        let entry = docs::identity(connection, rows::chain_address(chain, place)?, holder)?;
+        if entry.is_some() {
+            return Ok(entry);
+        }
+    }
+    Ok(None)
 }
