@@ -25,6 +25,11 @@ run: ## run the daemon from this tree (CONFIG=config.toml)
 test: ## start the test servers, run every test, stop them (ARGS= goes to cargo test)
 	@scripts/test $(ARGS)
 
+.PHONY: sim
+sim: ## seeded runs of the daemon against lying, forking, failing providers, with kill -9 (N=1000, SEED=1)
+	RWAHUB_TEST_SIM_RUNS=$(or $(N),1000) RWAHUB_TEST_SIM_SEED=$(or $(SEED),1) \
+	  cargo test $(FEATURES) --test it sim_index -- --nocapture
+
 .PHONY: check
 check: fmt-check typos unused clippy architecture docs ## the lint gate: all of the checks below
 

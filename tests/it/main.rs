@@ -14,3 +14,4 @@ mod e2e_live;
 mod e2e_rpc_clients;
 mod real_blocks;
 mod services;
+mod sim_index;

@@ -88,23 +88,35 @@ pub(crate) struct SseEvent {
 impl EventStream {
     /// Opens the stream; `cursor` is sent as `Last-Event-ID`.
     pub(crate) fn open(port: u16, path: &str, cursor: Option<&str>) -> Self {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
-        stream.set_read_timeout(Some(TIMEOUT)).expect("timeout");
+        Self::connect(port, path, cursor).expect("a stream")
+    }
+
+    /// The same where the other end may be away, as when it was killed.
+    pub(crate) fn try_open(port: u16, path: &str, cursor: &str) -> Option<Self> {
+        Self::connect(port, path, Some(cursor)).ok()
+    }
+
+    fn connect(port: u16, path: &str, cursor: Option<&str>) -> std::io::Result<Self> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let resume = cursor.map_or_else(String::new, |id| format!("last-event-id: {id}\r\n"));
         write!(
             stream,
             "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: text/event-stream\r\n{resume}\r\n"
-        )
-        .expect("request");
+        )?;
         let mut lines = BufReader::new(stream);
         let mut line = String::new();
-        lines.read_line(&mut line).expect("status line");
-        assert!(line.contains(" 200 "), "SSE refused: {line}");
+        lines.read_line(&mut line)?;
+        if !line.contains(" 200 ") {
+            return Err(std::io::Error::other(format!("SSE refused: {line}")));
+        }
         while line != "\r\n" {
             line.clear();
-            lines.read_line(&mut line).expect("header");
+            if lines.read_line(&mut line)? == 0 {
+                return Err(std::io::Error::other("SSE broken off"));
+            }
         }
-        Self { lines }
+        Ok(Self { lines })
     }
 
     /// The next event; `None` when nothing comes within the timeout.
