@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::B256;
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
+use reth_primitives_traits::SealedHeader;
 
 use super::error::ChainError;
 use super::node::{Header, Node, Receipts};
@@ -233,11 +234,13 @@ fn append(all: &mut LogBuf, part: &LogBuf) -> Result<(), ChainError> {
 }
 
 fn header(from: RpcHeader) -> Header {
+    let block = from.block_ref();
+    let sealed = SealedHeader::seal_slow(from.header);
     Header {
-        block: from.block_ref(),
-        bloom: from.header.logs_bloom,
-        receipts_root: from.header.receipts_root,
-        hash_proven: from.hash_is_right(),
+        block,
+        bloom: sealed.logs_bloom,
+        receipts_root: sealed.receipts_root,
+        hash_proven: sealed.hash() == from.hash,
         transactions: from.transactions,
     }
 }

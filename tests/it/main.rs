@@ -1,6 +1,11 @@
 //! All integration tests in one binary: one link, one place to look. A new file is one line here.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on must stop and say why"
+)]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! `eth_getLogs` JSON → [`LogBuf`], without building a tree.
 //!
 //! The first log is read by a hand-written scanner, which takes any key order, whitespace and unknown
-//! keys; the others by the [`Layout`] learned from it, and by the scanner where they differ. Whatever
+//! keys; the others by the `Layout` learned from it, and by the scanner where they differ. Whatever
 //! looks unusual (escapes, doubled keys, odd text) goes to `serde_json`, which decides. All read hex
 //! through the same strict functions, so they agree. Order and uniqueness of logs are checked by `chain`.
 
