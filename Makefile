@@ -22,8 +22,12 @@ run: ## run the daemon from this tree (CONFIG=config.toml)
 	cargo run --locked --release --bin rwahub -- run $(if $(CONFIG),--config $(CONFIG))
 
 .PHONY: test
-test: ## start the test servers, run every test, stop them (ARGS= goes to cargo test)
+test: ## check the contracts, start the test servers, run every test, stop them (ARGS= goes to cargo test, then without the contracts)
 	@scripts/test $(ARGS)
+
+.PHONY: contracts
+contracts: ## every check of contracts/: tests, coverage, gas, layouts, ABIs, governance, slither
+	@contracts/run all
 
 .PHONY: check
 check: fmt-check typos unused clippy architecture docs ## the lint gate: all of the checks below
@@ -86,4 +90,4 @@ ci: ## what CI runs: check and test, no skip allowed
 clean: ## stop the test servers, remove everything built or installed here
 	@scripts/services down
 	cargo clean
-	rm -rf .toolchain .services
+	rm -rf .toolchain .services contracts/node_modules contracts/out contracts/cache contracts/broadcast

@@ -12,5 +12,6 @@ mod e2e_bad_input;
 mod e2e_crash;
 mod e2e_live;
 mod e2e_rpc_clients;
+mod e2e_suite;
 mod real_blocks;
 mod services;
