@@ -35,11 +35,13 @@ if (!existsSync(program)) {
     }
   }
 }
-const report = join(root, 'out', 'slither.json');
+// It compiles from scratch, into a folder of its own so that the build stays as it is.
+const out = join('cache', 'slither');
+const report = join(root, out, 'slither.json');
 mkdirSync(dirname(report), { recursive: true });
 rmSync(report, { force: true });
 const PATH = [dirname(tool('forge')), join(venv, 'bin'), process.env.PATH].join(delimiter);
-const done = run(program, ['.', '--filter-paths', 'node_modules|test|script', '--exclude-low', '--exclude-informational', '--exclude-optimization', '--json', report], { env: { ...process.env, PATH } });
+const done = run(program, ['.', '--foundry-out-directory', join(out, 'out'), '--filter-paths', 'node_modules|test|script', '--exclude-low', '--exclude-informational', '--exclude-optimization', '--json', report], { env: { ...process.env, PATH, FOUNDRY_OUT: join(out, 'out'), FOUNDRY_CACHE_PATH: join(out, 'cache') } });
 if (!existsSync(report)) throw new Error(`slither made no report\n${done.stdout}\n${done.stderr}`);
 const { success, error, results } = JSON.parse(readFileSync(report, 'utf8'));
 if (!success) throw new Error(`slither failed: ${error}`);

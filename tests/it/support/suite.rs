@@ -3,6 +3,7 @@
 
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use alloy_sol_types::private::{Address, FixedBytes, U256};
 use alloy_sol_types::{SolCall, sol};
@@ -43,6 +44,9 @@ sol! {
     }
     function deployToken(TokenTerms terms);
 }
+
+/// Longest wait for a node that mines at once.
+const MINED: Duration = Duration::from_secs(10);
 
 /// Compiling the same project twice at a time would write the same files.
 static SCRIPTS: Mutex<()> = Mutex::new(());
@@ -101,9 +105,16 @@ impl Suite {
     /// Sends a call of an account, which must succeed; the receipt.
     pub(crate) fn send(node: &Anvil, account: usize, to: &str, call: &impl SolCall) -> Value {
         let hash = node.send(&node.accounts[account], Some(to), &hex(&call.abi_encode()));
-        let receipt = node.call("eth_getTransactionReceipt", json!([hash]));
-        assert_eq!(receipt["status"], "0x1", "{receipt}");
-        receipt
+        let deadline = Instant::now() + MINED;
+        loop {
+            let receipt = node.call("eth_getTransactionReceipt", json!([hash]));
+            if receipt.is_object() {
+                assert_eq!(receipt["status"], "0x1", "{receipt}");
+                return receipt;
+            }
+            assert!(Instant::now() < deadline, "{hash} is not mined");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
