@@ -22,13 +22,17 @@ run: ## run the daemon from this tree (CONFIG=config.toml)
 	cargo run --locked --release --bin rwahub -- run $(if $(CONFIG),--config $(CONFIG))
 
 .PHONY: test
-test: ## start the test servers, run every test, stop them (ARGS= goes to cargo test)
+test: ## check the contracts, start the test servers, run every test, stop them (ARGS= goes to cargo test, then without the contracts)
 	@scripts/test $(ARGS)
 
 .PHONY: sim
 sim: ## seeded runs of the daemon against lying, forking, failing providers, with kill -9 (N=1000, SEED=1)
 	RWAHUB_TEST_SIM_RUNS=$(or $(N),1000) RWAHUB_TEST_SIM_SEED=$(or $(SEED),1) \
 	  cargo test $(FEATURES) --test it sim_index -- --nocapture
+
+.PHONY: contracts
+contracts: ## every check of contracts/: tests, coverage, gas, layouts, ABIs, governance, slither
+	@contracts/run all
 
 .PHONY: check
 check: fmt-check typos unused clippy architecture docs ## the lint gate: all of the checks below
@@ -91,4 +95,4 @@ ci: ## what CI runs: check and test, no skip allowed
 clean: ## stop the test servers, remove everything built or installed here
 	@scripts/services down
 	cargo clean
-	rm -rf .toolchain .services
+	rm -rf .toolchain .services contracts/node_modules contracts/out contracts/cache contracts/broadcast

@@ -5,7 +5,7 @@ import {SuiteDeployer} from "./SuiteDeployer.sol";
 
 /// @title Deploys the suite with its Safe and timelock and writes the addresses to deployments/<chain id>.json
 /// @notice `contracts/run deploy` explains the settings. Without --broadcast this is a dry run, and the file is
-/// deployments/<chain id>.dry-run.json. Works on any chain; on a public one nothing has a default.
+/// deployments/<chain id>.dry-run.json; DEPLOYMENT=name takes the place of the chain id. Works on any chain; on a public one nothing has a default.
 contract Deploy is SuiteDeployer {
     bool public constant IS_SCRIPT = true;
 
@@ -53,7 +53,8 @@ contract Deploy is SuiteDeployer {
     /// @dev The file that the hub reads. Its shape is described in docs/contracts.md.
     function _write(Suite memory s, Plan memory plan, string memory more) internal {
         bool real = vm.isContext(SCRIPT_BROADCAST) || vm.isContext(SCRIPT_RESUME);
-        string memory name = string.concat(vm.toString(block.chainid), real ? ".json" : ".dry-run.json");
+        string memory name = vm.envOr("DEPLOYMENT", vm.toString(block.chainid));
+        name = string.concat(name, real ? ".json" : ".dry-run.json");
         vm.createDir("deployments", true);
         string memory json = string.concat(
             "{\n  \"format\": 1,\n  \"chainId\": ",

@@ -1,7 +1,7 @@
 // A private anvil with the demo suite on it, for the checks that need a real chain: receipts, time, refused calls.
 // SPDX-License-Identifier: Apache-2.0
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,10 +11,9 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const MNEMONIC = 'test test test test test test test test test test test junk';
 const START_TIMEOUT_MS = 20_000;
 
-/** Path of a toolchain program: the repository's own when installed, else the npm package's. */
+/** Path of a program of the repository's toolchain (`scripts/toolchain` installs it). */
 export function tool(name) {
-  const shared = join(root, '..', '.toolchain', 'bin', name);
-  return existsSync(shared) ? shared : join(root, 'node_modules', '.bin', name);
+  return join(root, '..', '.toolchain', 'bin', name);
 }
 
 export function artifact(name, file = `${name}.sol`) {
@@ -32,25 +31,39 @@ function freePort() {
   });
 }
 
-/** Starts anvil, deploys the demo, and hands over wallets and contracts. `stop` ends the anvil it started. */
+/**
+ * Deploys the demo on the anvil at ANVIL_URL, or on one that it starts, and hands over wallets and contracts. `stop` ends
+ * the anvil it started.
+ */
 export async function startDemo() {
   const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const anvil = spawn(tool('anvil'), ['--host', '127.0.0.1', '--port', String(port), '--silent', ...(process.env.ANVIL_STEPS ? ['--steps-tracing'] : [])], { stdio: 'ignore' });
-  const stop = () => anvil.kill();
-  process.once('exit', stop);
+  const url = process.env.ANVIL_URL || `http://127.0.0.1:${port}`;
+  const stop = process.env.ANVIL_URL ? () => {} : startAnvil(port);
   const provider = new ethers.JsonRpcProvider(url, 31337, { staticNetwork: true, cacheTimeout: -1, pollingInterval: 20 });
   await ready(provider);
+  // Runs side by side must not read each other's addresses.
+  const name = process.env.DEPLOYMENT || `31337-${process.pid}`;
   const deployed = spawnSync(tool('forge'), ['script', 'script/DeployDemo.s.sol', '--rpc-url', url, '--broadcast'], {
     cwd: root,
     encoding: 'utf8',
+    env: { ...process.env, DEPLOYMENT: name },
   });
   if (deployed.status !== 0) throw new Error(`deploy failed:\n${deployed.stdout}\n${deployed.stderr}`);
-  const addresses = JSON.parse(readFileSync(join(root, 'deployments', '31337.json'), 'utf8'));
+  const file = join(root, 'deployments', `${name}.json`);
+  const addresses = JSON.parse(readFileSync(file, 'utf8'));
+  if (!process.env.DEPLOYMENT) rmSync(file);
   const wallet = (k) =>
     ethers.HDNodeWallet.fromPhrase(MNEMONIC, undefined, `m/44'/60'/0'/0/${k}`).connect(provider);
-  const at = (name, address, signer, file) => new ethers.Contract(address, artifact(name, file).abi, signer ?? provider);
+  const at = (contract, address, signer, file) => new ethers.Contract(address, artifact(contract, file).abi, signer ?? provider);
   return { provider, addresses, wallet, at, stop };
+}
+
+function startAnvil(port) {
+  const steps = process.env.ANVIL_STEPS ? ['--steps-tracing'] : [];
+  const anvil = spawn(tool('anvil'), ['--host', '127.0.0.1', '--port', String(port), '--silent', ...steps], { stdio: 'ignore' });
+  const stop = () => anvil.kill();
+  process.once('exit', stop);
+  return stop;
 }
 
 async function ready(provider) {

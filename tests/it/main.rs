@@ -17,6 +17,7 @@ mod e2e_bad_input;
 mod e2e_crash;
 mod e2e_live;
 mod e2e_rpc_clients;
+mod e2e_suite;
 mod real_blocks;
 mod services;
 mod sim_index;

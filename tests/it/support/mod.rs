@@ -5,6 +5,7 @@ pub(crate) mod anvil;
 pub(crate) mod http;
 pub(crate) mod hub;
 pub(crate) mod replay;
+pub(crate) mod suite;
 pub(crate) mod tokens;
 
 use std::io::Write;

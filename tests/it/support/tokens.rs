@@ -163,7 +163,7 @@ fn compiled() -> Option<&'static PathBuf> {
         let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("demo-contracts");
         let output = Command::new(forge)
             .args(["build", "--offline", "--root"])
-            .arg(root().join("scripts/demo.d/contracts"))
+            .arg(root().join("tests/it/contracts"))
             .arg("--use")
             .arg(solc)
             .arg("--out")
