@@ -93,9 +93,12 @@ impl Follower {
 
     /// Indexes up to `to` (the head when it is lower is waited for) and returns the block reached.
     pub async fn run_to(&mut self, to: u64) -> Result<Option<BlockId>, ChainError> {
-        let head = self.fetcher.node.head().await?;
-        if head.block.number < to {
-            return Err(ChainError::NotYet(format!("{to} (the head is {})", head.block.number)));
+        let mut head = self.fetcher.node.head().await?.block.number;
+        if head < to {
+            head = self.highest_head().await.max(head);
+        }
+        if head < to {
+            return Err(ChainError::NotYet(format!("{to} (the head is {head})")));
         }
         self.history(Some(to)).await?;
         if self.next_block() <= to {
@@ -168,8 +171,11 @@ impl Follower {
     /// Everything final that is still missing, at most up to `limit`.
     async fn history(&mut self, limit: Option<u64>) -> Result<(), ChainError> {
         loop {
-            let head = self.fetcher.node.head().await?.block.number;
+            let mut head = self.fetcher.node.head().await?.block.number;
             let next = self.next_block();
+            if self.window.is_none() && next > head {
+                head = self.highest_head().await.max(head);
+            }
             if self.window.is_none() && next > head {
                 let (chain, start) = (self.settings.chain, self.settings.start_block);
                 return Err(ChainError::StartAboveHead { chain, start, head });
@@ -195,23 +201,61 @@ impl Follower {
     /// Makes `head` our tip, or finds that it is nothing new.
     async fn reach(&mut self, head: Header) -> Result<(), ChainError> {
         let Some(window) = &self.window else { return self.begin(head).await };
-        let tip = window.tip();
-        if head.block.number <= tip.number
-            && !window.contains(head.block.number, head.block.hash)
-            && self.still_canonical(tip).await?
-        {
+        let (tip, block) = (window.tip(), head.block);
+        if window.contains(block.number, block.hash) {
             return Ok(());
         }
+        if block.number > tip.number {
+            match self.walk(head.clone()).await {
+                Ok(path) if matches!(window.judge(&refs(&path)), Verdict::Extends) => {
+                    return self.extend(&path).await;
+                }
+                // Leaves our chain: whether it is the chain or a stray provider, all are asked.
+                Ok(_) | Err(ChainError::TooDeep { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(head) = self.elect(head).await? else { return Ok(()) };
         let path = self.walk(head).await?;
         let Some(window) = &self.window else { return Ok(()) };
-        let refs: Vec<BlockRef> = path.iter().map(|header| header.block).collect();
-        match window.judge(&refs) {
+        match window.judge(&refs(&path)) {
             Verdict::Known => Ok(()),
             Verdict::Extends => self.extend(&path).await,
             Verdict::Forks { fork, orphaned } => self.replace(fork, orphaned, &path).await,
             Verdict::Unlinked { number, .. } => Err(ChainError::NotYet(number.to_string())),
             Verdict::TooDeep => Err(self.too_deep()),
         }
+    }
+
+    /// The head to follow when `candidate` leaves our chain: the highest that any provider has, then
+    /// the one of most providers, then our own. `None`: ours stays. A provider that is behind, or
+    /// still on a fork that the others have left, moves nobody.
+    async fn elect(&self, candidate: Header) -> Result<Option<Header>, ChainError> {
+        let Some(window) = &self.window else { return Ok(Some(candidate)) };
+        let tip = window.tip();
+        let mut heads = self.fetcher.node.heads().await;
+        if heads.len() < 2 {
+            // One provider, perhaps of many backends: while it holds our tip it is only behind.
+            let lower = candidate.block.number <= tip.number;
+            let stays = lower && self.still_canonical(tip).await?;
+            return Ok((!stays).then_some(candidate));
+        }
+        let votes = |hash| heads.iter().filter(|head| head.block.hash == hash).count();
+        let rank = |head: &Header| {
+            let BlockRef { number, hash, .. } = head.block;
+            (number, votes(hash), window.contains(number, hash))
+        };
+        let best = (0..heads.len()).max_by_key(|index| rank(&heads[*index])).unwrap_or(0);
+        let best = heads.swap_remove(best);
+        let block = best.block;
+        // Between two answers a provider may have moved on; the newer answer is the better one.
+        let ours = window.contains(block.number, block.hash);
+        Ok((!ours).then_some(best))
+    }
+
+    async fn highest_head(&self) -> u64 {
+        let heads = self.fetcher.node.heads().await;
+        heads.iter().map(|head| head.block.number).max().unwrap_or(0)
     }
 
     /// The very first block of an index that starts above `finalized`.
@@ -235,8 +279,9 @@ impl Follower {
             return Ok(headers);
         }
         loop {
-            let refs: Vec<BlockRef> = path.iter().map(|header| header.block).collect();
-            let Verdict::Unlinked { parent, number } = window.judge(&refs) else { return Ok(path) };
+            let Verdict::Unlinked { parent, number } = window.judge(&refs(&path)) else {
+                return Ok(path);
+            };
             let depth = window.tip().number.saturating_sub(number);
             if depth > self.settings.reorg_window_blocks {
                 return Err(self.too_deep());
@@ -340,8 +385,19 @@ impl Follower {
     /// Tells finality when it has moved. A final block that is not ours is a fork we are still on;
     /// the next head resolves it.
     async fn finality(&mut self) -> Result<(), ChainError> {
-        let Some(tip) = self.tip() else { return Ok(()) };
-        let Some(number) = self.final_number(tip.number).await? else { return Ok(()) };
+        let Some(window) = &self.window else { return Ok(()) };
+        let tip = window.tip();
+        let number = match self.fetcher.node.finalized().await? {
+            Some(block) if window.at(block.number).is_some_and(|ours| ours != block) => {
+                log::warn!(chain = self.settings.chain.0; "final block {block} is not ours");
+                return Ok(());
+            }
+            Some(block) => block.number,
+            None => match tip.number.checked_sub(self.settings.confirmations) {
+                Some(number) => number,
+                None => return Ok(()),
+            },
+        };
         self.tell_final(number.min(tip.number)).await
     }
 
@@ -357,7 +413,7 @@ impl Follower {
 
     async fn final_number(&self, head: u64) -> Result<Option<u64>, ChainError> {
         match self.fetcher.node.finalized().await? {
-            Some(number) => Ok(Some(number)),
+            Some(block) => Ok(Some(block.number)),
             None => Ok(head.checked_sub(self.settings.confirmations)),
         }
     }
@@ -395,4 +451,8 @@ impl Follower {
         let floor = self.window.as_ref().map_or(0, |window| window.floor().number);
         ChainError::TooDeep { chain: self.settings.chain, floor }
     }
+}
+
+fn refs(path: &[Header]) -> Vec<BlockRef> {
+    path.iter().map(|header| header.block).collect()
 }

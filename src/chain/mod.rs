@@ -13,6 +13,8 @@ pub mod ranges;
 
 pub mod receipts_root;
 
+mod witness;
+
 pub mod reorg;
 
 pub mod profile;

@@ -6,7 +6,7 @@ use alloy_primitives::{B256, Bloom};
 use async_trait::async_trait;
 
 use super::error::ChainError;
-use crate::types::chain::{BlockRange, BlockRef};
+use crate::types::chain::{BlockId, BlockRange, BlockRef};
 use crate::types::log::LogBuf;
 
 /// A header as far as indexing needs it.
@@ -36,8 +36,11 @@ pub trait Node: std::fmt::Debug + Send + Sync {
     /// The newest block.
     async fn head(&self) -> Result<Header, ChainError>;
 
-    /// The number of the newest final block; `None` where the node does not know finality.
-    async fn finalized(&self) -> Result<Option<u64>, ChainError>;
+    /// The newest block of each provider that answers: who is behind, and who is on a fork.
+    async fn heads(&self) -> Vec<Header>;
+
+    /// The newest final block; `None` where the node does not know finality.
+    async fn finalized(&self) -> Result<Option<BlockId>, ChainError>;
 
     async fn header_at(&self, number: u64) -> Result<Option<Header>, ChainError>;
 

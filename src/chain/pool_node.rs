@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use alloy_primitives::B256;
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use reth_primitives_traits::SealedHeader;
 use super::error::ChainError;
 use super::node::{Header, Node, Receipts};
 use super::ranges::Ranges;
-use super::receipts_root::receipts_root;
+use super::witness;
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::eth::{BlockTag, HEADERS_MAX, LogFilter, RpcHeader, Which};
 use crate::rpc::pool::{CallOptions, Pool};
@@ -22,6 +23,8 @@ use crate::types::log::LogBuf;
 
 /// Blocks whose receipts are fetched at the same time.
 const RECEIPTS_IN_FLIGHT: usize = 8;
+/// Time for asking every provider its head: one that hangs must not hold up a reorg.
+const HEADS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A chain's providers as one node.
 #[derive(Debug)]
@@ -127,12 +130,17 @@ impl Node for PoolNode {
         head.ok_or_else(|| ChainError::NotYet("latest".to_owned()))
     }
 
-    async fn finalized(&self) -> Result<Option<u64>, ChainError> {
+    async fn heads(&self) -> Vec<Header> {
+        let options = CallOptions { timeout: HEADS_TIMEOUT, ..self.options.clone() };
+        self.pool.latest_headers(&options).await.into_iter().map(header).collect()
+    }
+
+    async fn finalized(&self) -> Result<Option<BlockId>, ChainError> {
         if self.no_finality.load(Ordering::Relaxed) {
             return Ok(None);
         }
         match self.header(Which::Tag(BlockTag::Finalized)).await {
-            Ok(header) => Ok(header.map(|header| header.block.number)),
+            Ok(header) => Ok(header.map(|header| BlockId::from(&header.block))),
             Err(ChainError::Rpc(error)) if says_no(error.class) => {
                 log::info!("no provider knows finality; confirmations count instead: {error}");
                 self.no_finality.store(true, Ordering::Relaxed);
@@ -181,15 +189,10 @@ impl Node for PoolNode {
         if self.no_receipts.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let asked: Vec<(Arc<Pool>, BlockId, Vec<B256>)> = headers
-            .iter()
-            .map(|header| {
-                let transactions = header.transactions.clone();
-                (Arc::clone(&self.pool), BlockId::from(&header.block), transactions)
-            })
-            .collect();
-        let ask = |(pool, block, transactions): (Arc<Pool>, BlockId, Vec<B256>)| async move {
-            pool.receipts(block, &transactions, &CallOptions::default()).await
+        let asked: Vec<(Arc<Pool>, Header)> =
+            headers.iter().map(|header| (Arc::clone(&self.pool), (*header).clone())).collect();
+        let ask = |(pool, header): (Arc<Pool>, Header)| async move {
+            witness::receipts(&pool, &header).await
         };
         let all: Result<Vec<_>, RpcError> = futures_util::stream::iter(asked)
             .map(ask)
@@ -197,13 +200,7 @@ impl Node for PoolNode {
             .try_collect()
             .await;
         match all {
-            Ok(all) => {
-                let proven = |receipts: crate::rpc::eth::Receipts| Receipts {
-                    root: receipts_root(&receipts),
-                    logs: receipts.logs,
-                };
-                Ok(Some(all.into_iter().map(proven).collect()))
-            }
+            Ok(all) => Ok(Some(all)),
             Err(error) if says_no(error.class) => {
                 log::warn!(
                     "no provider serves receipts; blocks with our logs stay unverified: {error}"

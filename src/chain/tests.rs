@@ -35,8 +35,12 @@ struct World {
     finalized: u64,
     /// `eth_getLogs` leaves out the last log of these blocks.
     lies: Vec<u64>,
+    /// `eth_getLogs` gives a log of these blocks twice, or says that it is of another fork.
+    nonsense: Vec<u64>,
     /// What `head` answers instead of the truth.
     stuck_head: Option<Header>,
+    /// What further providers say.
+    other_heads: Vec<Header>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -92,6 +96,16 @@ impl Scripted {
         if self.world().lies.contains(&block.number) {
             logs.retain(|head| head.log_index + 1 < LOGS_A_BLOCK);
         }
+        if self.world().nonsense.contains(&block.number) {
+            let block_hash = if block.number % 4 == 0 { block.hash } else { B256::ZERO };
+            let fields = LogFields {
+                block_number: block.number,
+                block_hash,
+                address: OURS,
+                ..LogFields::default()
+            };
+            logs.push(&fields, &[]).expect("small");
+        }
         logs
     }
 
@@ -123,8 +137,16 @@ impl Node for Scripted {
         head.or_else(newest).ok_or_else(|| ChainError::NotYet("any".to_owned()))
     }
 
-    async fn finalized(&self) -> Result<Option<u64>, ChainError> {
-        Ok(Some(self.world().finalized))
+    async fn heads(&self) -> Vec<Header> {
+        let mut heads = self.world().other_heads.clone();
+        heads.extend(self.head().await.ok());
+        heads
+    }
+
+    async fn finalized(&self) -> Result<Option<BlockId>, ChainError> {
+        let world = self.world();
+        let block = world.blocks.get(&world.finalized);
+        Ok(block.map(|header| BlockId::from(&header.block)))
     }
 
     async fn header_at(&self, number: u64) -> Result<Option<Header>, ChainError> {
@@ -313,6 +335,28 @@ async fn a_lagging_head_is_not_a_reorg() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_stays_on_a_dead_fork_moves_nobody() {
+    let node = Scripted::default();
+    node.grow(0, 30, 0);
+    let (mut follower, mut updates) = follower(&node, None);
+    let mut consumer = Consumer::default();
+    follow_for(&mut follower, 1).await;
+    let dead = node.world().blocks.last_key_value().map(|(_, header)| header.clone());
+    node.grow(25, 6, 1);
+    follow_for(&mut follower, 1).await;
+    let live = node.world().blocks.last_key_value().map(|(_, header)| header.clone());
+    {
+        let mut world = node.world();
+        world.stuck_head = dead;
+        world.other_heads.extend(live);
+    }
+    follow_for(&mut follower, 3).await;
+    consumer.drain(&mut updates);
+    consumer.assert_holds(&node);
+    assert_eq!(consumer.reorgs.len(), 1, "there and never back");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_leaves_out_a_log_is_corrected_by_the_receipts_root() {
     let node = Scripted::default();
     node.grow(0, 100, 0);
@@ -321,6 +365,42 @@ async fn a_node_that_leaves_out_a_log_is_corrected_by_the_receipts_root() {
     let (mut follower, mut updates) = follower(&node, None);
     let mut consumer = Consumer::default();
     follow_for(&mut follower, 1).await;
+    consumer.drain(&mut updates);
+    consumer.assert_holds(&node);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_spoils_its_own_block_alone_and_the_receipts_mend_it() {
+    let node = Scripted::default();
+    node.grow(0, 100, 0);
+    node.world().finalized = 80;
+    node.world().nonsense = vec![8, 10, 90, 94];
+    let (mut follower, mut updates) = follower(&node, None);
+    let mut consumer = Consumer::default();
+    follow_for(&mut follower, 1).await;
+    consumer.drain(&mut updates);
+    consumer.assert_holds(&node);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_block_that_is_not_ours_is_not_made_final() {
+    let node = Scripted::default();
+    node.grow(0, 30, 0);
+    node.world().finalized = 10;
+    let (mut follower, mut updates) = follower(&node, None);
+    let mut consumer = Consumer::default();
+    follow_for(&mut follower, 1).await;
+    let dead = node.world().blocks.last_key_value().map(|(_, header)| header.clone());
+    node.grow(20, 1, 1);
+    {
+        let mut world = node.world();
+        world.finalized = 21;
+        world.stuck_head = dead;
+    }
+    follow_for(&mut follower, 2).await;
+    node.world().stuck_head = None;
+    node.grow(21, 20, 1);
+    follow_for(&mut follower, 2).await;
     consumer.drain(&mut updates);
     consumer.assert_holds(&node);
 }

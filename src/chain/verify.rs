@@ -3,6 +3,8 @@
 //! Judges what others fetched; the only calls it makes are for receipts. What cannot be proven on a
 //! chain is marked `Unverified`, never dropped and never a dead end.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use alloy_primitives::{B256, BloomInput};
 
 use super::error::ChainError;
@@ -44,26 +46,37 @@ impl Verifier {
             .iter()
             .map(|header| ProvenBlock { block: header.block, proof: Proof::Unverified })
             .collect();
-        let counts = count_per_block(headers, &logs)?;
+        let heard = Heard::sort_out(headers, &mut logs);
+        if self.policy != Verify::Receipts {
+            heard.refuse(headers, |_| true)?;
+        }
         if self.policy == Verify::Off {
             return Ok((blocks, logs));
         }
         let mut suspects = Vec::new();
         for (index, header) in headers.iter().enumerate() {
-            if counts[index] > 0 {
-                if self.policy == Verify::Receipts {
-                    suspects.push(index);
-                }
-            } else if !self.bloom_may_hold(header) {
+            let absent = !self.bloom_may_hold(header);
+            if absent && heard.counts[index] == 0 {
                 blocks[index].proof = bounded_by_header(header, Proof::BloomNegative);
             } else if self.policy == Verify::Receipts {
                 suspects.push(index);
+            } else if absent {
+                return Err(inconsistent(
+                    headers,
+                    format!("logs of block {}, whose bloom has none of ours", header.block.number),
+                ));
             }
         }
         let mut repaired = Repairs::default();
         for chunk in suspects.chunks(RECEIPTS_CHUNK_BLOCKS) {
             self.prove_by_receipts(node, headers, &logs, chunk, &mut blocks, &mut repaired).await?;
         }
+        // A block of which nonsense was said needs its receipts, or the bloom's word that it has none.
+        heard.refuse(headers, |index| {
+            let settled = blocks[index].proof == Proof::BloomNegative
+                || repaired.compared.contains(&headers[index].block.number);
+            !settled
+        })?;
         Ok((blocks, repaired.apply(logs)?))
     }
 
@@ -114,6 +127,7 @@ impl Verifier {
                     && proven.topics() == said.topics()
                     && proven.data == said.data
             });
+        repairs.compared.insert(header.block.number);
         if !same {
             log::warn!(
                 block = header.block.number, proven = proven.len();
@@ -148,34 +162,58 @@ fn bounded_by_header(header: &Header, proof: Proof) -> Proof {
     if header.hash_proven { proof } else { Proof::Unverified }
 }
 
-/// Logs per header, and the check that each log names one of these very blocks: a range that mixes
-/// two forks, or a log from elsewhere, is refused.
-fn count_per_block(headers: &[Header], logs: &LogBuf) -> Result<Vec<usize>, ChainError> {
-    let mut counts = vec![0; headers.len()];
-    let mut last: Option<(u64, u32)> = None;
-    for log in logs.iter() {
-        let head = log.head;
-        let index = headers.partition_point(|header| header.block.number < head.block_number);
-        let ours = headers.get(index).filter(|header| header.block.hash == head.block_hash);
-        if ours.is_none() {
-            return Err(inconsistent(
-                headers,
-                format!(
-                    "a log names block {} ({}), which is not one of the headers",
-                    head.block_number, head.block_hash
-                ),
-            ));
+/// What a provider said of each header's block.
+#[derive(Debug)]
+struct Heard {
+    counts: Vec<usize>,
+    /// Why a block's logs cannot be true; they are dropped.
+    wrong: BTreeMap<usize, String>,
+}
+
+impl Heard {
+    /// Counts logs per header, and drops those of blocks with a log that cannot be: from another
+    /// fork (a range may mix two), or with an index that came already. Logs of no block asked for go too.
+    fn sort_out(headers: &[Header], logs: &mut LogBuf) -> Self {
+        let place = |head: &LogHead| {
+            let index = headers.partition_point(|header| header.block.number < head.block_number);
+            headers.get(index).filter(|header| header.block.number == head.block_number)?;
+            Some(index)
+        };
+        let mut heard = Self { counts: vec![0; headers.len()], wrong: BTreeMap::new() };
+        let mut last: Option<(u64, u32)> = None;
+        for log in logs.iter() {
+            let head = log.head;
+            let Some(index) = place(head) else {
+                log::warn!(block = head.block_number; "a provider sent a log of a block not asked for");
+                continue;
+            };
+            if headers[index].block.hash != head.block_hash {
+                let (number, hash) = (head.block_number, head.block_hash);
+                let text =
+                    format!("a log names block {number} ({hash}), which is not one of the headers");
+                heard.wrong.insert(index, text);
+            }
+            if last == Some((head.block_number, head.log_index)) {
+                let (number, at) = (head.block_number, head.log_index);
+                heard.wrong.insert(index, format!("log index {at} of block {number} comes twice"));
+            }
+            last = Some((head.block_number, head.log_index));
+            heard.counts[index] += 1;
         }
-        if last == Some((head.block_number, head.log_index)) {
-            return Err(inconsistent(
-                headers,
-                format!("log index {} of block {} comes twice", head.log_index, head.block_number),
-            ));
+        logs.retain(|head| place(head).is_some_and(|index| !heard.wrong.contains_key(&index)));
+        for index in heard.wrong.keys() {
+            heard.counts[*index] = 0;
         }
-        last = Some((head.block_number, head.log_index));
-        counts[index] += 1;
+        heard
     }
-    Ok(counts)
+
+    /// An error when a block of which something wrong was said is still `open`.
+    fn refuse(&self, headers: &[Header], open: impl Fn(usize) -> bool) -> Result<(), ChainError> {
+        match self.wrong.iter().find(|(index, _)| open(**index)) {
+            Some((_, detail)) => Err(inconsistent(headers, detail.clone())),
+            None => Ok(()),
+        }
+    }
 }
 
 fn inconsistent(headers: &[Header], detail: String) -> ChainError {
@@ -211,6 +249,8 @@ pub fn check_links(
 #[derive(Debug, Default)]
 struct Repairs {
     blocks: Vec<u64>,
+    /// Blocks whose logs were held against proven receipts.
+    compared: BTreeSet<u64>,
     logs: LogBuf,
     overflow: bool,
 }

@@ -48,17 +48,45 @@ impl Pool {
         number(&self.call("eth_blockNumber", "[]").await?)
     }
 
-    /// One header with its transaction hashes; `None` when the provider has no such block.
+    /// One header with its transaction hashes; `None` when no provider has such a block.
     pub async fn header(
         &self,
         which: Which,
         options: &CallOptions,
     ) -> Result<Option<RpcHeader>, RpcError> {
-        let answer = self.call_with(&which.call(), options).await?;
-        header::read(&answer)
+        let call = which.call();
+        let found = self.call_checked(&call, options, |answer| {
+            header::read(&answer)?.ok_or_else(|| {
+                let text = "the block is not there";
+                RpcError::new(ErrorClass::NotYet, &answer.provider, text)
+            })
+        });
+        match found.await {
+            Ok(header) => {
+                if let (Which::Tag(BlockTag::Latest), Some(endpoint)) =
+                    (which, self.endpoint(&header.provider))
+                {
+                    endpoint.health.note_head(header.header.number);
+                }
+                Ok(Some(header))
+            }
+            // Nobody's words: every provider that was asked said null.
+            Err(error) if error.class == ErrorClass::NotYet && error.object.is_none() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// The headers of a range, in order, all from one provider that has the whole range.
+    /// The newest block of each provider, asked at once; those that do not answer are left out.
+    pub async fn latest_headers(&self, options: &CallOptions) -> Vec<RpcHeader> {
+        let asked = self.endpoints().iter().map(|endpoint| {
+            let options = CallOptions { pin: Some(endpoint.name.clone()), ..options.clone() };
+            async move { self.header(Which::Tag(BlockTag::Latest), &options).await }
+        });
+        join_all(asked).await.into_iter().filter_map(|header| header.ok().flatten()).collect()
+    }
+
+    /// The headers of a range, in order, from a provider that has the whole range; one that it
+    /// fails to give comes from another.
     pub async fn headers(
         &self,
         range: BlockRange,
@@ -70,10 +98,8 @@ impl Pool {
         }
         let calls: Vec<_> = (range.from..=range.to).map(|n| Which::Number(n).call()).collect();
         let options = covering(options, range.to);
-        let items = self.batch_with(&calls, &options).await?;
-        let mut headers = Vec::with_capacity(items.len());
-        for (number, item) in (range.from..).zip(items) {
-            let answer = item?;
+        self.batch_checked(&calls, &options, |index, answer| {
+            let number = range.from + index as u64;
             let header = header::read(&answer)?.ok_or_else(|| {
                 self.lacks(&answer.provider, number);
                 let text = format!("block {number} is not there");
@@ -83,9 +109,9 @@ impl Pool {
                 let text = format!("asked for block {number}, got {}", header.header.number);
                 return Err(RpcError::new(ErrorClass::BadAnswer, &answer.provider, text));
             }
-            headers.push(header);
-        }
-        Ok(headers)
+            Ok(header)
+        })
+        .await
     }
 
     /// The logs of a range, from a provider whose head covers it: only then is `[]` an answer.
@@ -96,8 +122,7 @@ impl Pool {
         options: &CallOptions,
     ) -> Result<Logs, RpcError> {
         let call = Call::new("eth_getLogs", filter.params_for_range(range));
-        let answer = self.call_with(&call, &covering(options, range.to)).await?;
-        read_logs(&answer)
+        self.call_checked(&call, &covering(options, range.to), |answer| read_logs(&answer)).await
     }
 
     /// The logs of one block. An unknown block is an error, never an empty answer.
@@ -108,16 +133,20 @@ impl Pool {
         options: &CallOptions,
     ) -> Result<Logs, RpcError> {
         let call = Call::new("eth_getLogs", filter.params_for_block(hash));
-        let answer = self.call_with(&call, options).await?;
-        let logs = read_logs(&answer)?;
-        let other = logs.logs.iter().map(|log| log.head.block_hash).find(|other| *other != hash);
-        match other {
-            Some(other) => {
-                let text = format!("asked for logs of block {hash}, got {other}");
-                Err(RpcError::new(ErrorClass::BadAnswer, &answer.provider, text))
+        let checked = self.call_checked(&call, options, |answer| {
+            let logs = read_logs(&answer)?;
+            let mut hashes = logs.logs.iter().map(|log| log.head.block_hash);
+            let other = hashes.find(|other| *other != hash);
+            drop(hashes);
+            match other {
+                Some(other) => {
+                    let text = format!("asked for logs of block {hash}, got {other}");
+                    Err(RpcError::new(ErrorClass::BadAnswer, &answer.provider, text))
+                }
+                None => Ok(logs),
             }
-            None => Ok(logs),
-        }
+        });
+        checked.await
     }
 
     /// Calls a contract at a block, by hash where the node can (EIP-1898), else by number.

@@ -52,7 +52,7 @@ pub struct Receipts {
 
 impl Pool {
     /// All receipts of a block. `transactions` are its transaction hashes, needed only for providers
-    /// without `eth_getBlockReceipts`; all receipts come from one provider.
+    /// without `eth_getBlockReceipts`. An answer with others, fewer or none is the provider's failure.
     pub async fn receipts(
         &self,
         block: BlockId,
@@ -63,15 +63,19 @@ impl Pool {
             return Ok(Receipts::none());
         }
         let whole = Call::new("eth_getBlockReceipts", format!(r#"["{}"]"#, block.hash));
-        let receipts = match self.call_with(&whole, options).await {
-            Ok(answer) => Receipts::read_block(&answer)?,
+        let asked = self.call_checked(&whole, options, |answer| {
+            let receipts = Receipts::read_block(&answer)?;
+            receipts.check(block, transactions)?;
+            Ok(receipts)
+        });
+        match asked.await {
             Err(error) if matches!(error.class, ErrorClass::Unsupported | ErrorClass::Invalid) => {
-                self.receipts_one_by_one(transactions, options).await?
+                let receipts = self.receipts_one_by_one(transactions, options).await?;
+                receipts.check(block, transactions)?;
+                Ok(receipts)
             }
-            Err(error) => return Err(error),
-        };
-        receipts.check(block, transactions)?;
-        Ok(receipts)
+            outcome => outcome,
+        }
     }
 
     async fn receipts_one_by_one(
@@ -84,8 +88,11 @@ impl Pool {
             .map(|hash| Call::new("eth_getTransactionReceipt", format!(r#"["{hash}"]"#)))
             .collect();
         let mut receipts = Receipts::none();
-        for item in self.batch_with(&calls, options).await? {
-            let answer = item?;
+        let read = |_, answer: Answer| {
+            Receipts::none().push(&answer.provider, &answer.result)?;
+            Ok(answer)
+        };
+        for answer in self.batch_checked(&calls, options, read).await? {
             receipts.provider = answer.provider.clone();
             receipts.bytes += answer.result.len();
             receipts.push(&answer.provider, &answer.result)?;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 pub use self::report::{ProviderProbe, ProviderStatus};
@@ -32,6 +33,8 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// Calls in one batch; more are sent as several batches to the same provider. Providers cap at 100
 /// to 1,000.
 pub const BATCH_ITEMS_MAX: usize = 100;
+/// Items of a batch that failed and are asked for again at the same time.
+const ITEMS_AGAIN_AT_ONCE: usize = 8;
 /// Attempts beyond one per provider.
 const EXTRA_ATTEMPTS: usize = 2;
 /// Attempts in all: a call that fails this often fails.
@@ -147,17 +150,71 @@ impl Pool {
 
     /// The same with a say in the choice of provider.
     pub async fn call_with(&self, call: &Call, options: &CallOptions) -> Result<Answer, RpcError> {
+        self.checked(call, options, None, Ok).await
+    }
+
+    /// Asks until an answer passes `read`: one that does not is the provider's failure like any
+    /// other, and the next provider is asked.
+    pub async fn call_checked<T>(
+        &self,
+        call: &Call,
+        options: &CallOptions,
+        read: impl Fn(Answer) -> Result<T, RpcError>,
+    ) -> Result<T, RpcError> {
+        self.checked(call, options, None, read).await
+    }
+
+    /// `failed`: how a provider has answered this call already.
+    async fn checked<T>(
+        &self,
+        call: &Call,
+        options: &CallOptions,
+        failed: Option<RpcError>,
+        read: impl Fn(Answer) -> Result<T, RpcError>,
+    ) -> Result<T, RpcError> {
         let mut round = Round::new(self, options);
+        if let Some(error) = failed {
+            round.failed(error).await?;
+        }
         loop {
             let endpoint = round.next(&call.method).await?;
             let until = round.attempt_deadline();
             self.tally.add(&call.method, 1);
             let (endpoint, outcome) = self.hedged(&round, endpoint, call, until).await;
-            match outcome {
-                Ok(result) => return Ok(Answer { result, provider: endpoint.name.clone() }),
+            let provider = endpoint.name.clone();
+            match outcome.and_then(|result| read(Answer { result, provider })) {
+                Ok(answer) => return Ok(answer),
                 Err(error) => round.failed(error).await?,
             }
         }
+    }
+
+    /// Sends calls together and reads each answer. An item that fails, or whose answer does not pass
+    /// `read`, fails alone: it is asked for again elsewhere.
+    pub async fn batch_checked<T>(
+        &self,
+        calls: &[Call],
+        options: &CallOptions,
+        read: impl Fn(usize, Answer) -> Result<T, RpcError>,
+    ) -> Result<Vec<T>, RpcError> {
+        let items = self.batch_with(calls, options).await?;
+        let read = &read;
+        let again = |((index, call), item): ((usize, &Call), Result<Answer, RpcError>)| {
+            let first = item.and_then(|answer| read(index, answer));
+            // Owned, so that the future borrows nothing of this closure.
+            let call = call.clone();
+            async move {
+                match first {
+                    Err(error) if error.is_retryable() => {
+                        let read = |answer| read(index, answer);
+                        self.checked(&call, options, Some(error), read).await
+                    }
+                    outcome => outcome,
+                }
+            }
+        };
+        let items = calls.iter().enumerate().zip(items).map(again);
+        futures_util::stream::iter(items).buffered(ITEMS_AGAIN_AT_ONCE).try_collect().await
     }
 
     /// Sends calls to one provider together. If it fails as a whole, all go to another one.

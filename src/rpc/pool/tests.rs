@@ -186,3 +186,29 @@ async fn a_slow_provider_is_hedged_and_its_null_never_wins() {
     }
     assert_eq!(late_seen, 4, "whoever was asked first");
 }
+
+#[tokio::test]
+async fn a_batch_item_that_fails_is_asked_for_elsewhere_and_alone() {
+    let forgetful = Script::new(|method, params| match method {
+        "eth_chainId" => Ok("\"0x1\"".into()),
+        _ if params[0] == 2 => Ok("null".into()),
+        _ if params[0] == 3 => Err(r#"{"code":-32000,"message":"header not found"}"#.into()),
+        _ => Ok(params[0].to_string()),
+    });
+    let honest = Script::new(|method, params| match method {
+        "eth_chainId" => Ok("\"0x1\"".into()),
+        _ => Ok(params[0].to_string()),
+    });
+    let (pool, nodes) = pool(vec![forgetful, honest]).await;
+    let calls: Vec<_> = (0..5).map(|n| Call::new("eth_foo", format!("[{n}]"))).collect();
+    for _ in 0..20 {
+        let read = |index: usize, answer: Answer| match answer.result.as_ref() {
+            b"null" => Err(RpcError::new(ErrorClass::NotYet, &answer.provider, "null")),
+            text => Ok((index, text.to_vec())),
+        };
+        let items = pool.batch_checked(&calls, &CallOptions::default(), read).await;
+        let expected: Vec<_> = (0..5).map(|n| (n, n.to_string().into_bytes())).collect();
+        assert_eq!(items.expect("all items"), expected);
+    }
+    assert!(nodes[1].calls("eth_foo") >= 40, "the two items at least, every time");
+}
