@@ -25,6 +25,11 @@ run: ## run the daemon from this tree (CONFIG=config.toml)
 test: ## start the test servers, run every test, stop them (ARGS= goes to cargo test)
 	@scripts/test $(ARGS)
 
+.PHONY: chaos
+chaos: ## more of the chaos matrix: every fault x workload, one and two bad providers (SEED=1)
+	RWAHUB_TEST_CHAOS_SEED=$(or $(SEED),1) RWAHUB_TEST_CHAOS_SIZE=12 RWAHUB_TEST_CHAOS_FAULTY=2 \
+	RWAHUB_TEST_CHAOS_LOGS=10000 RWAHUB_TEST_CHAOS_RPS=500 cargo test --locked --all-features --test it chaos::
+
 .PHONY: check
 check: fmt-check typos unused clippy architecture docs ## the lint gate: all of the checks below
 

@@ -11,8 +11,6 @@ pub mod pool_node;
 
 pub mod ranges;
 
-pub mod receipts_root;
-
 pub mod reorg;
 
 pub mod profile;
