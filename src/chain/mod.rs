@@ -11,8 +11,6 @@ pub mod pool_node;
 
 pub mod ranges;
 
-pub mod receipts_root;
-
 mod witness;
 
 pub mod reorg;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use alloy_primitives::{B256, Bloom, BloomInput};
 
 use super::node::{Header, Receipts};
-use super::receipts_root::receipts_root;
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::eth;
+use crate::rpc::eth::receipts_root;
 use crate::rpc::pool::{CallOptions, Pool};
 use crate::types::chain::BlockId;
 

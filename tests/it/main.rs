@@ -10,6 +10,7 @@
 mod support;
 
 mod architecture;
+mod chaos;
 mod config;
 mod docs;
 mod e2e_backfill;

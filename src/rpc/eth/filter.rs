@@ -2,7 +2,7 @@
 //!
 //! Splitting a filter that is too wide is up to the caller.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bloom, BloomInput};
 
 use crate::types::chain::BlockRange;
 use crate::types::log::LogHead;
@@ -43,6 +43,15 @@ impl LogFilter {
         (self.addresses.is_empty() || self.addresses.contains(&log.address))
             && self.topics.iter().enumerate().all(|(at, wanted)| {
                 wanted.is_empty() || (at < count && wanted.contains(&log.topics[at]))
+            })
+    }
+
+    /// False when no log of a block with this bloom can pass.
+    pub fn may_match(&self, bloom: &Bloom) -> bool {
+        let holds = |raw: &[u8]| bloom.contains_input(BloomInput::Raw(raw));
+        (self.addresses.is_empty() || self.addresses.iter().any(|a| holds(a.as_slice())))
+            && self.topics.iter().all(|wanted| {
+                wanted.is_empty() || wanted.iter().any(|topic| holds(topic.as_slice()))
             })
     }
 

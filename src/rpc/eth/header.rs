@@ -132,7 +132,7 @@ enum Transaction {
 }
 
 /// A block object into a header. Two passes, since serde's `flatten` would build a tree.
-pub(super) fn read(answer: &Answer) -> Result<Option<RpcHeader>, RpcError> {
+pub(crate) fn read(answer: &Answer) -> Result<Option<RpcHeader>, RpcError> {
     let json = &answer.result;
     if json.as_ref() == b"null" {
         return Ok(None);

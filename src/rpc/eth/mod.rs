@@ -8,6 +8,8 @@ pub mod header;
 
 pub mod receipts;
 
+mod receipts_root;
+
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes as Data};
@@ -18,6 +20,7 @@ use serde::de::DeserializeOwned;
 pub use self::filter::LogFilter;
 pub use self::header::{BlockTag, RpcHeader, Which};
 pub use self::receipts::{Receipt, Receipts};
+pub use self::receipts_root::receipts_root;
 use super::error::{ErrorClass, RpcError};
 use super::pool::{Answer, CallOptions, Pool, quantity};
 use super::wire::{Call, WireError, logs};

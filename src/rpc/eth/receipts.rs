@@ -108,7 +108,7 @@ impl Receipts {
         Self { list: Vec::new(), logs: LogBuf::default(), bytes: 0, provider }
     }
 
-    fn read_block(answer: &Answer) -> Result<Self, RpcError> {
+    pub(crate) fn read_block(answer: &Answer) -> Result<Self, RpcError> {
         let provider = &answer.provider;
         let list: Option<Vec<&RawValue>> = serde_json::from_slice(&answer.result)
             .map_err(|error| bad(provider, &WireError::Json(format!("receipts: {error}"))))?;
@@ -156,7 +156,7 @@ impl Receipts {
     }
 
     /// One receipt per transaction, of this block, in order.
-    fn check(&self, block: BlockId, transactions: &[B256]) -> Result<(), RpcError> {
+    pub(crate) fn check(&self, block: BlockId, transactions: &[B256]) -> Result<(), RpcError> {
         let same = self.list.len() == transactions.len()
             && self.list.iter().zip(transactions).zip(0u32..).all(|((receipt, hash), index)| {
                 receipt.tx_hash == *hash

@@ -4,6 +4,7 @@
 //! were resolved before, so all pieces mean the same blocks.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,19 +12,26 @@ use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::believe::{Belief, Heard};
 use super::cache::{Answers, Kept, Outcome, key};
 use super::method::{BlockParam, block_param};
 use super::request::Request;
 use super::serve::incomplete;
+use super::session::Wanted;
 use super::view::{Place, Tip};
 use super::{Proxy, Refusal};
 use crate::rpc::error::{ErrorClass, RpcError};
+use crate::rpc::eth::Which;
 use crate::rpc::pool::{Answer, CallOptions};
 use crate::rpc::wire::{Call, logs};
 use crate::types::chain::BlockRange;
 
 /// Calls that one question may turn into.
 const PIECES_MAX: usize = 512;
+/// Times that logs are asked for until they are of one chain, or can be proven.
+const PROOFS_MAX: u32 = 3;
+/// Pause between them.
+const PROOF_PAUSE: Duration = Duration::from_millis(150);
 /// Pieces asked for at once.
 const IN_FLIGHT_MAX: usize = 4;
 /// Largest merged answer, in bytes: it is built in memory.
@@ -71,8 +79,14 @@ impl Proxy {
             [only] => serde_json::from_str(only).ok(),
             _ => None,
         };
-        let Some(filter) = filter.filter(|f| f.block_hash.is_none()) else {
-            return self.forward(request, false).await;
+        let Some(filter) = filter else { return self.forward(request, false).await };
+        if let Some(hash) = filter.block_hash {
+            return self.logs_of_block(request, params, hash.get()).await;
+        }
+        // A range that ends at the head can be proven only once the head is certain.
+        let tip = match tip {
+            None if self.proofs.is_some() => self.tip_soon().await,
+            tip => tip,
         };
         let Some(range) = range_of(&filter, tip) else {
             return self.forward(request, false).await;
@@ -84,6 +98,11 @@ impl Proxy {
             Place::Recent(hash) => Some((range.to, hash)),
             Place::Settled => None,
             // Above what we know: the node decides what it means.
+            Place::Unknown
+                if self.is_proven(range) && tip.is_some_and(|t| range.to <= t.number) =>
+            {
+                return self.complete(&question).await;
+            }
             Place::Unknown => return self.cut_if_needed(request, &question).await,
         };
         let whole = question.object(&Piece { range, address: question.address.clone() });
@@ -113,7 +132,10 @@ impl Proxy {
 
     /// All logs, from pieces where needed. A reorg in the middle is answered by asking once more.
     async fn complete(&self, question: &Question) -> Result<Bytes, Refusal> {
-        for _ in 0..2 {
+        for attempt in 0..PROOFS_MAX {
+            if attempt > 0 {
+                tokio::time::sleep(PROOF_PAUSE).await;
+            }
             let parts = self.pieces(question).await?;
             if let Some(merged) = self.merge(parts)? {
                 return Ok(merged);
@@ -159,8 +181,70 @@ impl Proxy {
             min_head: Some(piece.range.to),
             ..CallOptions::default()
         };
-        let outcome = self.pool.call_with(&call, &options).await;
+        if !self.is_proven(piece.range) {
+            let outcome = self.pool.call_with(&call, &options).await;
+            return (piece, outcome);
+        }
+        let outcome = Box::pin(self.proven(question, &piece, &call, &options)).await;
         (piece, outcome)
+    }
+
+    fn is_proven(&self, range: BlockRange) -> bool {
+        self.proofs.is_some() && range.len() <= self.limits.verify_blocks_max
+    }
+
+    /// A piece whose logs are those of the blocks' receipts.
+    async fn proven(
+        &self,
+        question: &Question,
+        piece: &Piece,
+        call: &Call,
+        options: &CallOptions,
+    ) -> Result<Answer, RpcError> {
+        let Ok(filter) = Wanted::filter(question.object(piece).as_bytes()) else {
+            return self.pool.call_with(call, options).await;
+        };
+        let mut last = unproven();
+        for attempt in 0..PROOFS_MAX {
+            if attempt > 0 {
+                // A reorg that we do not know yet looks like a lie.
+                tokio::time::sleep(PROOF_PAUSE).await;
+            }
+            let blocks = (piece.range.from..=piece.range.to).map(|n| match self.view.place(n) {
+                Place::Recent(hash) => Which::Hash(hash),
+                _ => Which::Number(n),
+            });
+            let belief = Belief::Logs(filter.clone(), blocks.collect());
+            match self.hear(call, options.clone(), &belief).await {
+                Ok(Heard::Believed(answer)) => return Ok(answer),
+                Ok(Heard::Doubted(_)) => last = unproven(),
+                Err(error) if error.class == ErrorClass::NotYet => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// The logs of one block by hash.
+    async fn logs_of_block(
+        &self,
+        request: Request,
+        params: &[&str],
+        hash: &str,
+    ) -> Result<Bytes, Refusal> {
+        let filter = params.first().and_then(|only| Wanted::filter(only.as_bytes()).ok());
+        let (Some(filter), BlockParam::Hash(hash), Some(_)) =
+            (filter, block_param(hash), &self.proofs)
+        else {
+            return self.forward(request, false).await;
+        };
+        let call = Call::new(request.method, request.params);
+        let options = CallOptions { timeout: self.limits.timeout, ..CallOptions::default() };
+        let belief = Belief::Logs(filter, vec![Which::Hash(hash)]);
+        match self.hear(&call, options, &belief).await? {
+            Heard::Believed(answer) => Ok(answer.result),
+            Heard::Doubted(_) => Err(unproven().into()),
+        }
     }
 
     /// One array in the order of the chain; nothing when the parts are not of one chain.
@@ -213,6 +297,10 @@ impl Proxy {
         merged.push(b']');
         Ok(Some(merged.into()))
     }
+}
+
+fn unproven() -> RpcError {
+    RpcError::of_pool(ErrorClass::NotYet, "no provider's logs are those of the blocks' receipts")
 }
 
 impl Question {

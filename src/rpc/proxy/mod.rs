@@ -2,6 +2,8 @@
 //!
 //! A result, an error's code, message and data pass through untouched; ids are echoed byte for byte.
 
+mod believe;
+
 mod cache;
 
 mod feed;
@@ -15,6 +17,8 @@ mod meter;
 mod method;
 
 pub mod policy;
+
+mod proof;
 
 pub mod reply;
 
@@ -41,6 +45,7 @@ use self::feed::Feed;
 use self::filters::{FilterCall, Filters};
 use self::meter::Meter;
 use self::policy::{Policy, Treatment};
+use self::proof::Proofs;
 use self::reply::{Fault, Reply};
 use self::request::{Body, Request};
 use self::view::{Tip, View};
@@ -69,6 +74,9 @@ pub struct Limits {
     pub socket_backlog_max: usize,
     /// Memory for answers that stay true, in bytes.
     pub cache_bytes_max: u64,
+    /// Ranges of logs up to this many blocks are proven by receipts roots before they are given out, and
+    /// so are a block's logs and receipts; 0 takes the providers' word.
+    pub verify_blocks_max: u64,
     /// Time for one request.
     pub timeout: Duration,
 }
@@ -83,6 +91,7 @@ impl Default for Limits {
             socket_subscriptions_max: 256,
             socket_backlog_max: 1_024,
             cache_bytes_max: 64 * 1024 * 1024,
+            verify_blocks_max: 0,
             timeout: Duration::from_secs(30),
         }
     }
@@ -98,6 +107,8 @@ pub struct Proxy {
     view: View,
     answers: Arc<Answers>,
     filters: Filters,
+    /// `None` where the providers' word is taken.
+    proofs: Option<Arc<Proofs>>,
     meter: Meter,
 }
 
@@ -128,12 +139,14 @@ impl Proxies {
 impl Proxy {
     /// A door over `pool`.
     pub fn new(pool: Arc<Pool>, policy: Policy, limits: Limits) -> Self {
-        let feed = Arc::new(Feed::new(pool.clone(), limits.socket_backlog_max));
+        let proofs = (limits.verify_blocks_max > 0).then(|| Arc::new(Proofs::new(pool.clone())));
+        let feed = Feed::new(pool.clone(), limits.socket_backlog_max, proofs.clone());
+        let feed = Arc::new(feed);
         let answers = Arc::new(Answers::new(limits.cache_bytes_max));
         let view = View::new(pool.clone(), feed.clone(), answers.clone());
         let meter = Meter::new(pool.chain_id().0);
         let filters = Filters::default();
-        Self { pool, policy, limits, feed, view, answers, filters, meter }
+        Self { pool, policy, limits, feed, view, answers, filters, proofs, meter }
     }
 
     /// The limits that hold here.

@@ -3,11 +3,14 @@
 //! A question about a recent block is asked by hash. Whenever that does not work out, the client's own
 //! words go to a provider untouched, and nothing is kept.
 
+use std::time::Duration;
+
 use alloy_primitives::{B256, U64};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::believe::{Belief, Heard};
 use super::cache::{Answers, Kept, Key, Outcome, key};
 use super::method::{BlockParam, Subject, block_param, subject};
 use super::reply::Fault;
@@ -15,8 +18,17 @@ use super::request::Request;
 use super::view::{Place, Tip};
 use super::{Proxy, Refusal};
 use crate::rpc::error::{ErrorClass, RpcError};
+use crate::rpc::eth::Which;
 use crate::rpc::pool::{CallOptions, quantity};
 use crate::rpc::wire::Call;
+
+/// Time for learning the head before a request goes on without it.
+const TIP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Looks for a head that is in doubt, and the pause between them.
+const TIP_LOOKS: u32 = 20;
+const TIP_PAUSE: Duration = Duration::from_millis(100);
+/// The method whose answer a receipts root proves.
+const RECEIPTS: &str = "eth_getBlockReceipts";
 
 /// How a question is put to providers so that its answer may be kept.
 struct Plan {
@@ -34,7 +46,19 @@ impl Proxy {
         mut methods: impl Iterator<Item = &'a str>,
     ) -> Option<Tip> {
         if methods.any(|method| subject(method) != Subject::Unknown) {
-            return self.view.tip().await;
+            // Not knowing the head is better than not answering: the providers know it too.
+            return tokio::time::timeout(TIP_TIMEOUT, self.view.tip()).await.ok().flatten();
+        }
+        None
+    }
+
+    /// The head, after a moment if it is in doubt now.
+    pub(super) async fn tip_soon(&self) -> Option<Tip> {
+        for _ in 0..TIP_LOOKS {
+            if let Ok(Some(tip)) = tokio::time::timeout(TIP_TIMEOUT, self.view.tip()).await {
+                return Some(tip);
+            }
+            tokio::time::sleep(TIP_PAUSE).await;
         }
         None
     }
@@ -72,13 +96,55 @@ impl Proxy {
     async fn forward_and_learn(&self, request: Request) -> Result<Bytes, Refusal> {
         let by_number = request.method == "eth_blockNumber";
         let by_block = matches!(request.method.as_str(), "eth_getBlockByNumber");
-        let result = self.forward(request, false).await?;
+        let result = self.not_null(request).await?;
         if by_number {
             quantity(&result).inspect(|number| self.view.note_told(*number));
         } else if by_block && let Ok(block) = serde_json::from_slice::<Numbered>(&result) {
             self.view.note_told(block.number.to());
         }
         Ok(result)
+    }
+
+    /// Forwards untouched; `null` for what may exist is asked for elsewhere before it is given out.
+    async fn not_null(&self, request: Request) -> Result<Bytes, Refusal> {
+        let subject = subject(&request.method);
+        let proof = self.receipts_named(&request);
+        let belief = match (subject, request.method.as_str()) {
+            (_, RECEIPTS) if let Some(which) = proof => Belief::Receipts(which),
+            (Subject::Transaction, "eth_getTransactionByHash") => Belief::Mined,
+            (Subject::Transaction | Subject::BlockHash, _) => Belief::NotNull,
+            (Subject::BlockNumber { .. }, _) if self.may_exist(&request.params) => Belief::NotNull,
+            _ => return self.forward(request, false).await,
+        };
+        let options =
+            CallOptions { timeout: self.limits.timeout, hedge: true, ..CallOptions::default() };
+        let call = Call::new(request.method, request.params);
+        match self.hear(&call, options, &belief).await? {
+            Heard::Doubted(_) if proof.is_some() => Err(false_receipts().into()),
+            heard => Ok(heard.answer().result),
+        }
+    }
+
+    /// The block whose receipts are asked for, where they are to be proven.
+    fn receipts_named(&self, request: &Request) -> Option<Which> {
+        if request.method != RECEIPTS || self.proofs.is_none() || !self.may_exist(&request.params) {
+            return None;
+        }
+        let params: Vec<&RawValue> = serde_json::from_slice(&request.params).ok()?;
+        match block_param(params.first()?.get()) {
+            BlockParam::Number(number) => Some(Which::Number(number)),
+            BlockParam::Hash(hash) => Some(Which::Hash(hash)),
+            _ => None,
+        }
+    }
+
+    /// False for a block above every head that anybody named.
+    fn may_exist(&self, params: &[u8]) -> bool {
+        let params: Vec<&RawValue> = serde_json::from_slice(params).unwrap_or_default();
+        match params.first().map(|first| block_param(first.get())) {
+            Some(BlockParam::Number(number)) => number <= self.pool.highest_head(),
+            other => other.is_some(),
+        }
     }
 
     fn plan(
@@ -96,6 +162,8 @@ impl Proxy {
         };
         let (number, hash) = match (named, subject) {
             (BlockParam::Number(number), _) => match self.view.place(number) {
+                // While a newer head is known, what we know of recent blocks may be orphaned.
+                Place::Recent(_) if tip.is_none() => return None,
                 Place::Recent(hash) => (Some(number), Some(hash)),
                 Place::Settled => (Some(number), None),
                 Place::Unknown => return None,
@@ -138,7 +206,25 @@ impl Proxy {
             hedge: true,
             ..CallOptions::default()
         };
-        let outcome = match Box::pin(self.pool.call_with(&plan.call, &options)).await {
+        let belief = match (&self.proofs, plan.pin, plan.min_head) {
+            (Some(_), Some((_, hash)), _) if plan.call.method == RECEIPTS => {
+                Belief::Receipts(Which::Hash(hash))
+            }
+            (Some(_), None, Some(number)) if plan.call.method == RECEIPTS => {
+                Belief::Receipts(Which::Number(number))
+            }
+            _ => Belief::NotNull,
+        };
+        let heard = match belief {
+            // A null is the caller's to judge: it goes on with the client's own words.
+            Belief::NotNull => Box::pin(self.pool.call_with(&plan.call, &options)).await,
+            belief => match self.hear(&plan.call, options, &belief).await {
+                Ok(Heard::Believed(answer)) => Ok(answer),
+                Ok(Heard::Doubted(_)) => Err(false_receipts()),
+                Err(error) => Err(error),
+            },
+        };
+        let outcome = match heard {
             Ok(answer) if answer.result.as_ref() != b"null" => Outcome::Result(answer.result),
             Err(RpcError { class: ErrorClass::Execution, object: Some(object), .. }) => {
                 Outcome::Error(object)
@@ -170,7 +256,7 @@ impl Proxy {
             }
             self.answers.forget(&key);
         }
-        let result = self.forward(request, false).await?;
+        let result = self.not_null(request).await?;
         let mined = serde_json::from_slice::<Option<Mined>>(&result).ok().flatten();
         if let Some(Mined { block_number: Some(number), block_hash: Some(hash) }) = mined {
             let pin = (number.to::<u64>(), hash);
@@ -188,6 +274,10 @@ impl Proxy {
     fn still_true(&self, kept: &Kept) -> bool {
         kept.pin.is_none_or(|(number, hash)| self.view.is_canonical(number, &hash))
     }
+}
+
+fn false_receipts() -> RpcError {
+    RpcError::of_pool(ErrorClass::NotYet, "no provider's receipts are those of the block")
 }
 
 fn give(outcome: &Outcome) -> Result<Bytes, Refusal> {

@@ -12,12 +12,15 @@ use tokio::time::Instant;
 
 use super::cache::Answers;
 use super::feed::{Feed, Running};
-use crate::rpc::pool::Pool;
+use crate::rpc::pool::{CallOptions, Pool, quantity};
+use crate::rpc::wire::Call;
 
 /// How old the head may be where nobody pushes heads. Clients ask at most this often for real.
 const FRESH: Duration = Duration::from_millis(200);
 /// How long a write makes us doubt our head, unless the head moves before.
 const DOUBT_AFTER_WRITE: Duration = Duration::from_secs(3);
+/// Time for asking whether the head is still the head.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after the head could not be learned: the providers are down, and requests must not queue up.
 const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 
@@ -125,7 +128,12 @@ impl View {
             return true;
         }
         let asked = Instant::now();
-        match Box::pin(self.pool.block_number()).await {
+        let call = Call::new("eth_blockNumber", &b"[]"[..]);
+        let options =
+            CallOptions { timeout: CONFIRM_TIMEOUT, hedge: true, ..CallOptions::default() };
+        let said = Box::pin(self.pool.call_with(&call, &options)).await;
+        match said.map(|answer| quantity(&answer.result).unwrap_or(u64::MAX)) {
+            Ok(u64::MAX) => false,
             Ok(head) if head <= tip => {
                 *confirmed = Some(asked);
                 true

@@ -12,11 +12,12 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use super::super::proof::Proofs;
 use super::window::{Known, Switch};
 use super::{Announced, BlockLogs, LogNews, LogState, Shared, WINDOW_BLOCKS, lock};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::eth::Which;
-use crate::rpc::pool::CallOptions;
+use crate::rpc::pool::{Answer, CallOptions};
 use crate::rpc::subscribe::{HeadEvent, Heads, Signal};
 use crate::rpc::wire::{Call, logs};
 use crate::types::chain::BlockRef;
@@ -25,6 +26,8 @@ use crate::types::chain::BlockRef;
 const ORPHANS_MAX: usize = 256;
 /// Pause before a head or a block's logs are asked for again.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// Time for the logs of a block that will be proven.
+const LOGS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Fields of a block that `newHeads` does not show.
 const BODY_FIELDS: &[&str] = &["transactions", "uncles", "withdrawals", "size", "totalDifficulty"];
 
@@ -129,7 +132,7 @@ async fn overtakes(shared: &Shared, event: &HeadEvent) -> bool {
 
 async fn header(shared: &Shared, hash: B256, provider: &Arc<str>) -> Result<Known, RpcError> {
     let pinned =
-        CallOptions { timeout: Duration::from_secs(5), ..CallOptions::pinned(provider.clone()) };
+        CallOptions { timeout: Duration::from_secs(2), ..CallOptions::pinned(provider.clone()) };
     let found = match shared.pool.header(Which::Hash(hash), &pinned).await {
         Ok(Some(found)) => Some(found),
         _ => shared.pool.header(Which::Hash(hash), &CallOptions::default()).await?,
@@ -189,6 +192,9 @@ async fn while_canonical(shared: &Shared, known: &Known) -> Option<Arc<BlockLogs
 pub(super) async fn block_logs(shared: &Shared, known: &Known) -> Result<Arc<BlockLogs>, RpcError> {
     let hash = known.block.hash;
     let call = Call::new("eth_getLogs", format!(r#"[{{"blockHash":"{hash}"}}]"#));
+    if let Some(proofs) = &shared.proofs {
+        return proven_logs(shared, proofs, known, &call).await;
+    }
     let pinned = CallOptions {
         timeout: Duration::from_secs(10),
         ..CallOptions::pinned(known.provider.clone())
@@ -197,6 +203,32 @@ pub(super) async fn block_logs(shared: &Shared, known: &Known) -> Result<Arc<Blo
         Ok(answer) => answer,
         Err(_) => shared.pool.call_with(&call, &CallOptions::default()).await?,
     };
+    read_logs(known, &answer)
+}
+
+/// The same from anybody, since the block's receipts tell who is right.
+async fn proven_logs(
+    shared: &Shared,
+    proofs: &Proofs,
+    known: &Known,
+    call: &Call,
+) -> Result<Arc<BlockLogs>, RpcError> {
+    let mut options = CallOptions { timeout: LOGS_TIMEOUT, ..CallOptions::default() };
+    for _ in shared.pool.endpoints() {
+        let answer = shared.pool.call_with(call, &options).await?;
+        if let Ok(said) = read_logs(known, &answer)
+            && proofs.block_holds(known, &said.logs).await?
+        {
+            return Ok(said);
+        }
+        options.exclude.push(answer.provider);
+    }
+    let text = format!("nobody's logs of block {} are those of its receipts", known.block.hash);
+    Err(RpcError::of_pool(ErrorClass::NotYet, text))
+}
+
+fn read_logs(known: &Known, answer: &Answer) -> Result<Arc<BlockLogs>, RpcError> {
+    let hash = known.block.hash;
     let bad = |text: String| RpcError::new(ErrorClass::BadAnswer, &answer.provider, text);
     let logs = logs::parse(&answer.result).map_err(|error| bad(error.to_string()))?;
     if logs.iter().any(|log| log.head.block_hash != hash) {

@@ -17,6 +17,7 @@ pub(crate) mod window;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
@@ -26,6 +27,7 @@ use self::cursor::Cursor;
 use self::pending::PendingFeeds;
 pub(crate) use self::pending::PendingStream;
 use self::window::{Known, Window};
+use super::proof::Proofs;
 use super::view::{Place, Tip};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::eth::{BlockTag, LogFilter, Which};
@@ -37,6 +39,8 @@ use crate::types::log::LogBuf;
 const WINDOW_BLOCKS: usize = 256;
 /// Blocks known from the start: deeper than any reorg of daily life, and one batch.
 const BASE_BLOCKS: u64 = 64;
+/// Time for the first head and for the blocks before it.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// Blocks waiting for their logs.
 const LOG_QUEUE_MAX: usize = 256;
 
@@ -45,6 +49,7 @@ const LOG_QUEUE_MAX: usize = 256;
 pub(crate) struct Feed {
     pool: Arc<Pool>,
     backlog: usize,
+    proofs: Option<Arc<Proofs>>,
     running: tokio::sync::Mutex<Weak<Running>>,
     pending: PendingFeeds,
 }
@@ -60,6 +65,7 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pool: Arc<Pool>,
+    proofs: Option<Arc<Proofs>>,
     window: Mutex<Window>,
     /// Taken away when the stream breaks off, which ends the subscribers' receivers.
     heads: Mutex<Option<broadcast::Sender<Arc<Known>>>>,
@@ -152,9 +158,10 @@ impl Drop for LogStream {
 }
 
 impl Feed {
-    pub(crate) fn new(pool: Arc<Pool>, backlog: usize) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, backlog: usize, proofs: Option<Arc<Proofs>>) -> Self {
         Self {
             pool,
+            proofs,
             backlog: backlog.max(1),
             running: tokio::sync::Mutex::default(),
             pending: PendingFeeds::default(),
@@ -198,7 +205,9 @@ impl Feed {
             return Ok(running);
         }
         let latest = Which::Tag(BlockTag::Latest);
-        let base = self.pool.header(latest, &CallOptions::default()).await?.ok_or_else(|| {
+        // Requests wait for this: a provider that hangs must not make them wait long.
+        let options = CallOptions { timeout: START_TIMEOUT, hedge: true, ..CallOptions::default() };
+        let base = self.pool.header(latest, &options).await?.ok_or_else(|| {
             RpcError::of_pool(ErrorClass::NotYet, "no provider has a latest block")
         })?;
         let older = self.before(base.header.number, &base.provider).await;
@@ -214,7 +223,8 @@ impl Feed {
     async fn before(&self, number: u64, provider: &Arc<str>) -> Vec<Known> {
         let Some(last) = number.checked_sub(1) else { return Vec::new() };
         let range = BlockRange { from: number.saturating_sub(BASE_BLOCKS), to: last };
-        let options = CallOptions::pinned(provider.clone());
+        let options =
+            CallOptions { timeout: START_TIMEOUT, ..CallOptions::pinned(provider.clone()) };
         match self.pool.headers(range, &options).await {
             Ok(headers) => headers
                 .iter()
@@ -232,6 +242,7 @@ impl Feed {
             window.blocks().map(|k| Announced { known: k.clone(), logs: None }).collect();
         let shared = Arc::new(Shared {
             pool: self.pool.clone(),
+            proofs: self.proofs.clone(),
             window: Mutex::new(window),
             heads: Mutex::new(Some(broadcast::channel(self.backlog).0)),
             logs: Mutex::new(LogState {

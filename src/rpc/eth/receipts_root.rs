@@ -7,7 +7,7 @@ use alloy_primitives::B256;
 use alloy_rlp::{BufMut, Encodable, Header};
 use alloy_trie::root::ordered_trie_root_with_encoder;
 
-use crate::rpc::eth::{Receipt, Receipts};
+use super::receipts::{Receipt, Receipts};
 use crate::types::log::LogView;
 
 /// EIP-2718 type of an OP-stack deposit, whose receipt has two more fields.
