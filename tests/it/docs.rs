@@ -32,6 +32,36 @@ fn links_between_documents_lead_to_files() {
     assert!(links > 20, "only {links} links found");
 }
 
+/// The whole source as one text.
+fn source(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            source(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn tests_that_keep_the_rules_exist() {
+    let mut code = String::new();
+    source(&root().join("src"), &mut code);
+    source(&root().join("tests"), &mut code);
+    let text = std::fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let mut named = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ") && line.contains('_')) {
+        let tests = row.rsplit_once(" | ").unwrap().1;
+        for name in tests.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2)
+        {
+            assert!(code.contains(&format!("fn {name}(")), "docs/reliability.md names {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 35, "only {named} tests named");
+}
+
 #[test]
 fn files_named_in_the_architecture_exist() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();

@@ -302,7 +302,9 @@ impl Shared {
         Ok(())
     }
 
-    fn deliver(&self, frame: &Bytes) {
+    /// False when the frame cannot be read. Nobody knows whose answer it was, so the connection is
+    /// given up: else that call would wait until its deadline.
+    fn deliver(&self, frame: &Bytes) -> bool {
         match response::parse(frame) {
             Ok(Message::Reply { id: Some(id), outcome }) => match self.pending().remove(&id) {
                 Some(Pending::Call(reply)) => drop(reply.send(outcome)),
@@ -325,8 +327,12 @@ impl Shared {
             Ok(Message::Reply { id: None, .. }) => {
                 log::warn!("{}: an answer without an id on the socket", self.name);
             }
-            Err(error) => log::warn!("{}: unreadable frame: {error}", self.name),
+            Err(error) => {
+                log::warn!("{}: unreadable frame, connecting again: {error}", self.name);
+                return false;
+            }
         }
+        true
     }
 
     /// Fails every call and ends every stream.
@@ -427,11 +433,14 @@ fn start(name: Arc<str>, stream: Stream) -> Socket {
 async fn read(shared: Arc<Shared>, mut source: SplitStream<Stream>) {
     while let Some(Ok(frame)) = source.next().await {
         shared.heard_now();
-        match frame {
+        let readable = match frame {
             Frame::Text(text) => shared.deliver(&Bytes::from(text)),
             Frame::Binary(bytes) => shared.deliver(&bytes),
-            Frame::Close(_) => break,
-            Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
+            Frame::Close(_) => false,
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => true,
+        };
+        if !readable {
+            break;
         }
     }
     shared.close();
