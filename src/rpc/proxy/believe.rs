@@ -25,6 +25,17 @@ pub(super) enum Belief {
     Receipts(Which),
 }
 
+impl Belief {
+    /// Whether the question is about a single block and cannot be cut by blocks.
+    fn is_of_one_block(&self) -> bool {
+        match self {
+            Self::Logs(_, blocks) => blocks.len() == 1,
+            Self::Receipts(_) => true,
+            Self::NotNull | Self::Mined => false,
+        }
+    }
+}
+
 /// An answer, and whether it is believed.
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -49,6 +60,7 @@ impl Proxy {
         belief: &Belief,
     ) -> Result<Heard, RpcError> {
         let mut doubted: Option<Answer> = None;
+        let mut refused: Option<RpcError> = None;
         for _ in 0..self.pool.endpoints().len().clamp(1, ASKED_MAX) {
             match Box::pin(self.pool.call_with(call, &options)).await {
                 Ok(answer) if self.believes(belief, &answer).await? => {
@@ -61,6 +73,12 @@ impl Proxy {
                         doubted = Some(answer);
                     }
                 }
+                // One block cannot be asked for in pieces, so what is too much for one provider is
+                // asked of the next.
+                Err(error) if error.class.is_too_much() && belief.is_of_one_block() => {
+                    options.exclude.push(error.endpoint.clone());
+                    refused = Some(error);
+                }
                 // Whoever is left would answer a smaller question.
                 Err(error) if error.class.is_too_much() => return Err(error),
                 Err(error) => return doubted.map(Heard::Doubted).ok_or(error),
@@ -68,7 +86,7 @@ impl Proxy {
         }
         let text = "no provider is left to ask";
         let nobody = || RpcError::of_pool(crate::rpc::error::ErrorClass::Unreachable, text);
-        doubted.map(Heard::Doubted).ok_or_else(nobody)
+        doubted.map(Heard::Doubted).ok_or_else(|| refused.unwrap_or_else(nobody))
     }
 
     async fn believes(&self, belief: &Belief, answer: &Answer) -> Result<bool, RpcError> {
