@@ -97,7 +97,7 @@ impl Scripted {
             logs.retain(|head| head.log_index + 1 < LOGS_A_BLOCK);
         }
         if self.world().nonsense.contains(&block.number) {
-            let block_hash = if block.number % 4 == 0 { block.hash } else { B256::ZERO };
+            let block_hash = if block.number.is_multiple_of(4) { block.hash } else { B256::ZERO };
             let fields = LogFields {
                 block_number: block.number,
                 block_hash,

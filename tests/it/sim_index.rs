@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use alloy_primitives::Address;
 use rwahub::sim::{Caps, FaultRule, ProviderSettings, Settings, Sim, Vendor};
 use rwahub::types::chain::BlockRange;
 use serde_json::Value;
@@ -346,12 +347,14 @@ async fn step(sim: &Sim, dice: &mut Dice, daemon: &mut Daemon) -> Result<(), Str
     Ok(())
 }
 
-/// Every log of our contracts that has a topic, in order: block hash and index. A pack asks for the
-/// topics that it knows, and it knows no anonymous event.
+/// Every log of the suites in order, whether an ABI reads it or not: block hash and index. Other
+/// contracts of the world are not ours.
 fn true_logs(sim: &Sim) -> Vec<(String, u64)> {
     let head = sim.truth().head().number;
     let logs = sim.truth().logs(BlockRange { from: 0, to: head }).expect("small");
-    let logs = logs.iter().filter(|log| log.head.topic_count > 0);
+    let suites = suites(sim);
+    let ours = |address: &Address| suites.contains(&address.to_string().to_lowercase());
+    let logs = logs.iter().filter(|log| ours(&log.head.address));
     logs.map(|log| (log.head.block_hash.to_string(), log.head.log_index.into())).collect()
 }
 
@@ -461,14 +464,18 @@ async fn judge_feed(sim: &Sim, feed: &Mutex<Feed>) -> Result<(), String> {
     }
 }
 
-/// All contracts by address, so that every log counts, whether an ABI reads it or not.
-fn contracts(sim: &Sim) -> String {
+/// Addresses of every token, identity registry and compliance contract.
+fn suites(sim: &Sim) -> BTreeSet<String> {
     let listed = http::get(sim.control.port(), "/truth/contracts").json();
-    let of = |key: &str| -> Vec<String> {
-        let all = listed.as_array().expect("contracts").iter();
-        all.map(|suite| format!("\"{}\"", suite[key].as_str().expect("address"))).collect()
-    };
-    let all = [of("token"), of("identity_registry"), of("compliance")].concat().join(", ");
+    let suites = listed.as_array().expect("contracts").iter();
+    let keys = ["token", "identity_registry", "compliance"];
+    let addresses = suites.flat_map(|suite| keys.map(|key| suite[key].as_str().expect("address")));
+    addresses.map(str::to_lowercase).collect()
+}
+
+fn contracts(sim: &Sim) -> String {
+    let all: Vec<String> = suites(sim).iter().map(|address| format!("\"{address}\"")).collect();
+    let all = all.join(", ");
     format!(
         "[[contract]]\nname = \"suite\"\nchain_id = {CHAIN}\nabi = \"erc3643\"\naddress = [{all}]\n"
     )

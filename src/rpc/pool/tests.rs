@@ -1,7 +1,7 @@
 //! The pool against scripted nodes on loopback.
 
 use super::*;
-use crate::rpc::fake::{FakeNode, Script, chain};
+use crate::rpc::fake::{FakeNode, Script, chain, chain_of};
 
 async fn pool(scripts: Vec<Script>) -> (Arc<Pool>, Vec<FakeNode>) {
     let mut nodes = Vec::new();
@@ -211,4 +211,19 @@ async fn a_batch_item_that_fails_is_asked_for_elsewhere_and_alone() {
         assert_eq!(items.expect("all items"), expected);
     }
     assert!(nodes[1].calls("eth_foo") >= 40, "the two items at least, every time");
+}
+
+#[tokio::test]
+async fn a_socket_that_sends_broken_json_is_left_at_once() {
+    let broken = Script::new(|method, _| match method {
+        "eth_chainId" => Ok("\"0x1\"".into()),
+        _ => Ok("{\"cut".into()),
+    });
+    let node = FakeNode::start(broken).await;
+    let pool = Pool::new(&chain_of(1, vec![node.ws_url()]));
+    let options = CallOptions { timeout: Duration::from_secs(5), ..CallOptions::default() };
+    let started = Instant::now();
+    let outcome = pool.call_with(&Call::new("eth_foo", &b"[]"[..]), &options).await;
+    assert_eq!(outcome.expect_err("no answer").class, ErrorClass::Unreachable);
+    assert!(started.elapsed() < Duration::from_secs(4), "it was waited for");
 }
