@@ -4,6 +4,8 @@
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::string_slice,
     reason = "a test that cannot go on must stop and say why"
 )]
 
