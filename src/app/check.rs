@@ -58,7 +58,11 @@ pub async fn providers(config: &Config) -> Vec<ProviderReport> {
                 name: status.name,
                 url: status.url,
                 head: status.head,
-                fault: status.error,
+                fault: status.error.map(|error| match status.chain_ok {
+                    // The error says what to correct.
+                    Some(false) => error,
+                    _ => format!("{error}; check the url and that the node runs"),
+                }),
             });
         }
     }

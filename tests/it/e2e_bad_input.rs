@@ -66,7 +66,7 @@ fn an_unreachable_provider_is_named() {
     let Some(node) = Anvil::start(&[]) else { return };
     let setup = Setup::new(&node, "");
     edited(&setup, &format!("127.0.0.1:{}", node.port), "127.0.0.1:1");
-    refuses(&setup, &["check"], 1, &["127.0.0.1:1"]);
+    refuses(&setup, &["check"], 1, &["127.0.0.1:1", "check the url"]);
     refuses(&setup, &["backfill", "--chain", "31337", "--to", "0"], 1, &["unreachable"]);
 }
 
