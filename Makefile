@@ -34,6 +34,14 @@ sim: ## seeded runs of the daemon against lying, forking, failing providers, wit
 contracts: ## every check of contracts/: tests, coverage, gas, layouts, ABIs, governance, slither
 	@contracts/run all
 
+.PHONY: web
+web: ## build the front ends, which the next build of the daemon carries
+	@scripts/web build
+
+.PHONY: screens
+screens: ## photograph every page into docs/screens/ (needs a debug build of the daemon)
+	@scripts/web screens
+
 .PHONY: chaos
 chaos: ## more of the chaos matrix: every fault x workload, one and two bad providers (SEED=1)
 	RWAHUB_TEST_CHAOS_SEED=$(or $(SEED),1) RWAHUB_TEST_CHAOS_SIZE=12 RWAHUB_TEST_CHAOS_FAULTY=2 \

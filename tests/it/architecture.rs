@@ -80,6 +80,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("async_nats", &["bus"]),
     ("async_trait", ASYNC_ROOMS),
     ("axum", &["gateway"]),
+    ("rust_embed", &["gateway"]),
     ("backon", &["rpc"]),
     ("bson", &["store"]),
     ("clap", &["cli"]),
