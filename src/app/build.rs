@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::log_index::{Coverage, StoredLogs};
 use crate::bus;
 use crate::config::{self, BuiltInAbi, Config, Store};
 use crate::decode::event::Pack;
+use crate::decode::filter::FetchFilter;
 use crate::decode::layout::Layouts;
 use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
-use crate::pipeline::store::ContractTag;
+use crate::pipeline::store::{ContractTag, Store as _};
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
 use crate::store::embedded::{self, Embedded};
@@ -28,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) health: HealthBoard,
     pools: BTreeMap<ChainId, Arc<Pool>>,
     decoding: Mutex<Decoding>,
+    coverage: Mutex<BTreeMap<ChainId, Coverage>>,
 }
 
 impl Parts {
@@ -41,7 +44,8 @@ impl Parts {
         let pools = config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
         let bus = Arc::new(bus::embedded::Embedded::new(store.feed_head().await?));
         let health = HealthBoard::new(Arc::new(SystemClock));
-        Ok(Self { store: Arc::new(store), bus, health, pools, decoding: Mutex::new(decoding) })
+        let (decoding, coverage) = (Mutex::new(decoding), Mutex::default());
+        Ok(Self { store: Arc::new(store), bus, health, pools, decoding, coverage })
     }
 
     /// The chain's providers.
@@ -52,6 +56,27 @@ impl Parts {
     /// Every chain's providers.
     pub(crate) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.pools.values()
+    }
+
+    /// Notes what the index of a chain is made with, before anything more is added to it.
+    pub(crate) async fn note_coverage(
+        &self,
+        chain: ChainId,
+        filters: Vec<FetchFilter>,
+    ) -> Result<()> {
+        let print = alloy_primitives::keccak256(format!("{filters:?}")).to_string();
+        if let Some(since) = self.store.covered_since(chain, &print).await? {
+            let mut coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+            coverage.insert(chain, Coverage { filters, since });
+        }
+        Ok(())
+    }
+
+    /// The chain's index as the proxy asks it; nothing when it is not known what it holds.
+    pub(super) fn log_index(&self, chain: ChainId) -> Option<StoredLogs> {
+        let coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+        let coverage = coverage.get(&chain)?.clone();
+        Some(StoredLogs { queries: Arc::clone(&self.store) as Arc<dyn Queries>, chain, coverage })
     }
 
     /// What the chain's logs are recognised with, to be taken once by the chain's task.

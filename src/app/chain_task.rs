@@ -41,6 +41,8 @@ impl ChainTask {
             parts.take_registry(chain.id).context("a registry per configured chain")?;
         let store: Arc<dyn Store> = Arc::clone(&parts.store) as Arc<dyn Store>;
         let state = store.open_chain(chain.id, &chain.name).await?;
+        // Of children of factories more are learned on the way, so they are not counted in.
+        parts.note_coverage(chain.id, registry.filters()).await?;
         for factory in registry.factories().collect::<Vec<_>>() {
             registry.learn_from(store.logs_by(chain.id, factory).await?.iter());
         }

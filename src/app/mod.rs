@@ -18,6 +18,8 @@ mod gauges;
 
 mod live;
 
+mod log_index;
+
 mod chain_task;
 
 use anyhow::{Context, anyhow};

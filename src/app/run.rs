@@ -16,6 +16,7 @@ use super::chain_task::{ChainTask, ring};
 use super::live::Live;
 use super::{enrich, gauges};
 use crate::chain::follow::Doorbell;
+use crate::chain::profile::{BloomRule, bloom_rule};
 use crate::config::{self, Config};
 use crate::gateway;
 use crate::gateway::server::Drained;
@@ -63,7 +64,7 @@ pub async fn run(config: &Config, announce: &dyn Announce) -> Result<()> {
     servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
     servers.spawn(gauges::run(Arc::clone(&parts), stop.clone()));
     let address = door.local_addr().context("the gateway's own address")?;
-    servers.spawn(serve(door, Arc::clone(&parts), config.gateway.clone(), stop.clone()));
+    servers.spawn(serve(door, Arc::clone(&parts), config.clone(), stop.clone()));
     announce.listening(address);
     notify_systemd(sd_notify::NotifyState::Ready);
 
@@ -155,22 +156,16 @@ async fn listen(
 async fn serve(
     door: TcpListener,
     parts: Arc<Parts>,
-    config: config::Gateway,
+    config: Config,
     stop: CancellationToken,
 ) -> Result<()> {
-    let limits = Limits {
-        body_bytes_max: config.max_body_bytes,
-        batch_items_max: config.max_batch_items,
-        ..Limits::default()
-    };
-    let proxies =
-        parts.pools().map(|pool| Proxy::new(Arc::clone(pool), Policy::default(), limits.clone()));
-    let rpc = gateway::rpc_proxy::router(Proxies::new(proxies));
+    let doors = config.chains.iter().filter_map(|chain| door_to(&parts, chain, &config.gateway));
+    let rpc = gateway::rpc_proxy::router(Proxies::new(doors));
     let router = gateway::build(gateway::Parts {
         queries: Arc::clone(&parts.store) as Arc<dyn Queries>,
         feed: parts.bus.subscribe(),
         live: Arc::new(Live::new(parts.health.clone())),
-        config,
+        config: config.gateway,
         rpc,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
@@ -180,6 +175,28 @@ async fn serve(
         log::warn!(connections; "connections that did not end in time were cut");
     }
     Ok(())
+}
+
+/// The JSON-RPC door to one chain.
+fn door_to(parts: &Parts, chain: &config::Chain, gateway: &config::Gateway) -> Option<Proxy> {
+    let rpc = &gateway.rpc;
+    let limits = Limits {
+        body_bytes_max: gateway.max_body_bytes,
+        batch_items_max: gateway.max_batch_items,
+        // Where the index takes the providers' word, blooms or receipts are known to be unusable.
+        verify: match (chain.verify, bloom_rule(chain.id)) {
+            (config::Verify::Receipts, BloomRule::Complete) => rpc.verify,
+            _ => config::RpcVerify::Off,
+        },
+        verify_blocks_max: rpc.verify_blocks_max,
+        ..Limits::default()
+    };
+    let policy = Policy { extra: rpc.allow_methods.clone(), denied: rpc.deny_methods.clone() };
+    let door = Proxy::new(parts.pool(chain.id)?, policy, limits);
+    Some(match parts.log_index(chain.id) {
+        Some(index) => door.with_index(Arc::new(index)),
+        None => door,
+    })
 }
 
 /// Waits for a signal, or for a part whose end is the end of everything.

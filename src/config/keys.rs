@@ -229,6 +229,40 @@ pub const GATEWAY: Section = Section {
             Default,
             "Exact origins that browsers may call from; empty allows none but the same origin.",
         ),
+        key("rpc", "table", Table, ""),
+    ],
+};
+
+/// `[gateway.rpc]`
+pub const GATEWAY_RPC: Section = Section {
+    path: "gateway.rpc",
+    repeated: false,
+    doc: "The JSON-RPC door, `/rpc/{chain_id}`.",
+    keys: &[
+        key(
+            "verify",
+            "`off`, `recent`, `all`",
+            Default,
+            "Logs and block receipts that are held against their blocks' receipts roots before they are given out: none, those that a reorg may still change, or all. A client may say otherwise with `x-rwahub-verify`. Off for a chain whose own `verify` is not `receipts`.",
+        ),
+        key(
+            "verify_blocks_max",
+            "integer",
+            Default,
+            "Longest range of one `eth_getLogs` that is verified; longer ones are given out on the providers' word, and so is everything at 0.",
+        ),
+        key(
+            "allow_methods",
+            "list of text",
+            Default,
+            "Methods allowed beside `eth_`, `net_` and `web3_`, by exact name, such as `debug_traceTransaction`. Everyone who reaches the door may call them.",
+        ),
+        key(
+            "deny_methods",
+            "list of text",
+            Default,
+            "Methods refused, by exact name, such as `eth_sign` or `eth_sendRawTransaction`.",
+        ),
     ],
 };
 
@@ -251,4 +285,4 @@ pub const TELEMETRY: Section = Section {
 
 /// All tables that stand in a file, in the order of the documentation.
 pub const SECTIONS: &[&Section] =
-    &[&CHAIN, &PROVIDER, &CONTRACT, &STORE, &CACHE, &BUS, &GATEWAY, &TELEMETRY];
+    &[&CHAIN, &PROVIDER, &CONTRACT, &STORE, &CACHE, &BUS, &GATEWAY, &GATEWAY_RPC, &TELEMETRY];

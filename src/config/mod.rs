@@ -208,6 +208,39 @@ pub struct Gateway {
     pub max_batch_items: usize,
     /// Exact origins that browsers may call from; empty allows none but the same origin.
     pub cors_origins: Vec<String>,
+    pub rpc: GatewayRpc,
+}
+
+/// The JSON-RPC door.
+#[derive(Debug, Clone)]
+pub struct GatewayRpc {
+    pub verify: RpcVerify,
+    /// Longest range of logs that is verified.
+    pub verify_blocks_max: u64,
+    /// Methods allowed beside the families that read the chain or send signed transactions.
+    pub allow_methods: Vec<String>,
+    pub deny_methods: Vec<String>,
+}
+
+/// What of providers' answers is held against receipts roots before clients get it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RpcVerify {
+    /// Nothing: the providers' word is taken.
+    Off,
+    /// What a reorg may still change: little is asked twice, and it is where providers are out of step.
+    Recent,
+    All,
+}
+
+impl RpcVerify {
+    /// Every policy with its word.
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("off", Self::Off), ("recent", Self::Recent), ("all", Self::All)];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, one)| *one == self).map_or("off", |(word, _)| word)
+    }
 }
 
 /// What the operator sees.

@@ -30,6 +30,12 @@ impl Config {
         line(&mut out, "max_body_bytes", integer(self.gateway.max_body_bytes as u64));
         line(&mut out, "max_batch_items", integer(self.gateway.max_batch_items as u64));
         line(&mut out, "cors_origins", self.gateway.cors_origins.clone());
+        head(&mut out, "[gateway.rpc]");
+        let rpc = &self.gateway.rpc;
+        line(&mut out, "verify", rpc.verify.as_str());
+        line(&mut out, "verify_blocks_max", integer(rpc.verify_blocks_max));
+        line(&mut out, "allow_methods", rpc.allow_methods.clone());
+        line(&mut out, "deny_methods", rpc.deny_methods.clone());
         head(&mut out, "[telemetry]");
         line(&mut out, "metrics_listen", self.telemetry.metrics_listen.to_string());
         line(

@@ -11,7 +11,9 @@ use super::keys;
 use super::load::Sources;
 use super::raw::{Node, Place, Table, Value};
 use super::reader::{Faults, Reader};
-use super::{Bus, Cache, Chain, Config, Gateway, LogFormat, Store, Telemetry, Verify};
+use super::{
+    Bus, Cache, Chain, Config, Gateway, GatewayRpc, LogFormat, RpcVerify, Store, Telemetry, Verify,
+};
 use super::{contract, provider};
 use crate::types::chain::ChainId;
 
@@ -167,12 +169,40 @@ fn gateway(root: &Reader<'_>) -> Option<Gateway> {
             );
         }
     }
+    let rpc = gateway_rpc(&reader);
     Some(Gateway {
         listen: listen?,
         public_read: public_read?,
         max_body_bytes: usize::try_from(body?).ok()?,
         max_batch_items: usize::try_from(batch?).ok()?,
         cors_origins: cors_origins?,
+        rpc: rpc?,
+    })
+}
+
+fn gateway_rpc(gateway: &Reader<'_>) -> Option<GatewayRpc> {
+    let reader = gateway.table("rpc", &keys::GATEWAY_RPC, &[])?;
+    let verify = reader.choice("verify", &RpcVerify::WORDS);
+    let blocks = reader.integer("verify_blocks_max", 0..=10_000);
+    let (allow, deny) = (reader.texts("allow_methods"), reader.texts("deny_methods"));
+    let named = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+    for (list, methods) in [("allow_methods", &allow), ("deny_methods", &deny)] {
+        for (index, method) in methods.iter().flatten().enumerate() {
+            if !named(method) {
+                reader.fault_showing(
+                    &format!("{list}[{index}]"),
+                    Some(format!("{method:?}")),
+                    "not a method's name",
+                    Some("write it as clients send it, such as debug_traceTransaction".to_owned()),
+                );
+            }
+        }
+    }
+    Some(GatewayRpc {
+        verify: verify?,
+        verify_blocks_max: blocks?,
+        allow_methods: allow?,
+        deny_methods: deny?,
     })
 }
 

@@ -171,6 +171,9 @@ pub(in crate::gateway) fn cors(origins: &[String]) -> CorsLayer {
         "ratelimit-limit",
         "ratelimit-remaining",
         "ratelimit-reset",
+        "x-rwahub-source",
+        "x-rwahub-verified-to",
+        "x-rwahub-block",
     ];
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(valid))
@@ -181,6 +184,8 @@ pub(in crate::gateway) fn cors(origins: &[String]) -> CorsLayer {
             header::ACCEPT_LANGUAGE,
             header::IF_NONE_MATCH,
             HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("x-rwahub-verify"),
+            HeaderName::from_static("x-rwahub-one-block"),
             REQUEST_ID,
         ])
         .expose_headers(exposed.map(HeaderName::from_static))

@@ -115,6 +115,16 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Records that everything up to `block` is final; returns the feed number.
     async fn finalize(&self, chain: ChainId, block: u64) -> Result<u64, StoreError>;
 
+    /// The first block from which the index was made with these very `filters`; a change of them counts
+    /// from the next block on. Nothing from a back end that does not keep them.
+    async fn covered_since(
+        &self,
+        _chain: ChainId,
+        _filters: &str,
+    ) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     /// A bulk load ends: build what was deferred (secondary indexes), so that queries are fast.
     async fn end_bulk(&self) -> Result<(), StoreError>;
 }

@@ -9,9 +9,10 @@ use alloy_primitives::{Address, B256, U256};
 
 use crate::pipeline::error::StoreError;
 use crate::types::asset::{Holding, Identity, Token, TokenMetadata};
-use crate::types::chain::{BlockId, ChainId};
+use crate::types::chain::{BlockId, BlockRange, ChainId};
 use crate::types::event::EventRecord;
 use crate::types::feed::{FeedCursor, FeedItem};
+use crate::types::log::LogBuf;
 
 /// Which way a list runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +98,30 @@ pub struct HoldersPage {
     pub supply: U256,
 }
 
+/// Logs as they were on the chain, by contract.
+#[derive(Debug, Clone)]
+pub struct RawLogQuery {
+    pub chain: ChainId,
+    pub range: BlockRange,
+    /// At least one.
+    pub addresses: Vec<Address>,
+    /// Alternatives by position; empty: any.
+    pub topics: [Vec<B256>; 4],
+    /// Most logs to look at: a back end that would look at more gives no answer.
+    pub scan_max: usize,
+}
+
+/// The answer, and what it is worth.
+#[derive(Debug, Clone)]
+pub struct RawLogs {
+    /// In the order of the chain.
+    pub logs: LogBuf,
+    /// Hash of the last block of the range, if the index kept it.
+    pub last_hash: Option<B256>,
+    /// As in [`ChainIndex`].
+    pub verified_through: Option<u64>,
+}
+
 /// A query's failure.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueryError {
@@ -151,6 +176,11 @@ pub trait Queries: std::fmt::Debug + Send + Sync {
         cursor: FeedCursor,
         limit: usize,
     ) -> Result<Vec<(FeedCursor, FeedItem)>, QueryError>;
+    /// All stored logs of the question; nothing unless every block of the range is indexed. A back end
+    /// that cannot tell answers nothing.
+    async fn raw_logs(&self, _query: RawLogQuery) -> Result<Option<RawLogs>, QueryError> {
+        Ok(None)
+    }
     /// Tokens whose metadata has not been read yet, oldest first.
     async fn tokens_without_metadata(
         &self,

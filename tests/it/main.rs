@@ -22,5 +22,8 @@ mod e2e_live;
 mod e2e_rpc_clients;
 mod e2e_suite;
 mod real_blocks;
+mod rpc_corpus;
+mod rpc_index;
+mod rpc_stream;
 mod services;
 mod sim_index;

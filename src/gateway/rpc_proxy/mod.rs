@@ -3,6 +3,8 @@
 //! JSON-RPC errors of nodes travel under status 200, as clients expect; our own refusals have their
 //! status and a JSON-RPC body. No rule of JSON-RPC lives here.
 
+mod squeeze;
+
 mod socket;
 
 use axum::Router;
@@ -10,15 +12,28 @@ use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 
+use crate::rpc::proxy::policy::{Ask, Verify};
 use crate::rpc::proxy::reply::{Fault, Reply};
 use crate::rpc::proxy::{Proxies, Proxy};
 use crate::types::chain::ChainId;
+
+/// Of a request: `true` answers every item of a batch at one block.
+const ONE_BLOCK: HeaderName = HeaderName::from_static("x-rwahub-one-block");
+/// Of a request: `off`, `recent` or `all`, instead of the configuration's word.
+const VERIFY: HeaderName = HeaderName::from_static("x-rwahub-verify");
+/// Of an answer: where its results come from.
+const SOURCE: HeaderName = HeaderName::from_static("x-rwahub-source");
+/// Of an answer: the index that gave it is proven up to this block.
+const VERIFIED_TO: HeaderName = HeaderName::from_static("x-rwahub-verified-to");
+/// Of an answer: number and hash of the one block of a batch.
+const BLOCK: HeaderName = HeaderName::from_static("x-rwahub-block");
 
 /// The routes.
 pub fn router(proxies: Proxies) -> Router {
@@ -34,13 +49,18 @@ async fn http(
         Ok(proxy) => proxy,
         Err(refused) => return *refused,
     };
+    let ask = match wishes(request.headers()) {
+        Ok(ask) => ask,
+        Err(fault) => return refuse(StatusCode::BAD_REQUEST, &fault),
+    };
+    let squeezed = squeeze::is_wanted(request.headers());
     let limit = proxy.limits().body_bytes_max;
     let body = match read(request.into_body(), limit).await {
         Ok(body) => body,
         Err(status) => return refuse(status, &too_large(status, limit)),
     };
-    match proxy.answer(&body).await {
-        Some(reply) => respond(StatusCode::OK, reply),
+    match proxy.answer_as(&body, ask).await {
+        Some(reply) => respond(StatusCode::OK, reply, squeezed),
         None => StatusCode::NO_CONTENT.into_response(),
     }
 }
@@ -77,6 +97,30 @@ fn find<'a>(proxies: &'a Proxies, chain: &str) -> Result<&'a std::sync::Arc<Prox
     })
 }
 
+/// What the headers ask for. A word that means nothing is refused: whoever asks for proof and gets none
+/// must know.
+fn wishes(headers: &HeaderMap) -> Result<Ask, Fault> {
+    let refused = |name: &HeaderName, known: &str| Fault {
+        id: None,
+        code: -32600,
+        message: format!("header {name} must be {known}"),
+    };
+    let one_block = match headers.get(ONE_BLOCK).map(HeaderValue::as_bytes) {
+        None | Some(b"false") => false,
+        Some(b"true") => true,
+        Some(_) => return Err(refused(&ONE_BLOCK, "true or false")),
+    };
+    let verify = match headers.get(VERIFY) {
+        None => None,
+        Some(word) => {
+            let known = Verify::WORDS.iter().find(|(name, _)| word.as_bytes() == name.as_bytes());
+            let (_, verify) = known.ok_or_else(|| refused(&VERIFY, "off, recent or all"))?;
+            Some(*verify)
+        }
+    };
+    Ok(Ask { one_block, verify })
+}
+
 async fn read(body: Body, limit: usize) -> Result<Bytes, StatusCode> {
     let mut body = Limited::new(body, limit);
     let mut first = Bytes::new();
@@ -111,26 +155,52 @@ fn too_large(status: StatusCode, limit: usize) -> Fault {
 }
 
 fn refuse(status: StatusCode, fault: &Fault) -> Response {
-    respond(status, Reply::fault(b"null", fault))
+    respond(status, Reply::fault(b"null", fault), false)
 }
 
-fn respond(status: StatusCode, reply: Reply) -> Response {
+fn respond(status: StatusCode, reply: Reply, squeezed: bool) -> Response {
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let source = reply.source().as_str();
+    if !source.is_empty() {
+        headers.insert(SOURCE, HeaderValue::from_static(source));
+    }
+    if let Some(block) = reply.verified_to() {
+        headers.insert(VERIFIED_TO, HeaderValue::from(block));
+    }
+    if let Some(block) = reply.block()
+        && let Ok(shown) = HeaderValue::try_from(format!("{:#x} {}", block.number, block.hash))
+    {
+        headers.insert(BLOCK, shown);
+    }
     let length = reply.len();
-    let mut pieces = reply.into_pieces();
-    let body = match pieces.len() {
-        1 => Body::new(Full::new(pieces.pop().unwrap_or_default())),
-        _ => {
-            let frames = pieces
-                .into_iter()
-                .map(|piece| Ok::<_, std::convert::Infallible>(hyper::body::Frame::data(piece)));
-            Body::new(StreamBody::new(futures_util::stream::iter(frames)))
+    let squeezed = squeezed && length.is_none_or(|length| length >= squeeze::ABOVE_BYTES);
+    if squeezed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    let body = match length.filter(|length| *length <= WHOLE_BYTES_MAX) {
+        Some(_) => {
+            let plain = reply.into_bytes();
+            let bytes = if squeezed { squeeze::whole(&plain) } else { plain };
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            Body::new(Full::new(bytes))
+        }
+        None => {
+            if let Some(length) = length.filter(|_| !squeezed) {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            let pieces = reply.into_stream();
+            let pieces = if squeezed { squeeze::stream(pieces).boxed() } else { pieces.boxed() };
+            // An error in the middle breaks the connection: no client takes the part for the whole.
+            Body::new(StreamBody::new(pieces.map(|piece| piece.map(hyper::body::Frame::data))))
         }
     };
-    let mut headers = HeaderMap::with_capacity(2);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     (status, headers, body).into_response()
 }
+
+/// Answers up to this size are sent in one piece.
+const WHOLE_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

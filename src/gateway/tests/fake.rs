@@ -101,6 +101,12 @@ impl Fake {
             max_body_bytes: 1_024,
             max_batch_items: 50,
             cors_origins: vec!["https://app.example".into()],
+            rpc: config::GatewayRpc {
+                verify: config::RpcVerify::Off,
+                verify_blocks_max: 0,
+                allow_methods: Vec::new(),
+                deny_methods: Vec::new(),
+            },
         }
     }
 

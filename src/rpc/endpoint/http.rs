@@ -3,22 +3,20 @@
 //! HTTP/2 is left out on purpose: one flow-control window for all answers makes a large `eth_getLogs`
 //! block the small calls behind it.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::MultiGzDecoder;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::Full;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
+use super::stream::{Reader, ResultStream, Spill};
 use super::{ANSWER_BYTES_MAX, CALL_TIMEOUT, CONNECT_TIMEOUT, tls};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::wire::Call;
@@ -53,7 +51,10 @@ impl HttpLink {
     ) -> Result<Outcome, RpcError> {
         let mut body = Vec::with_capacity(call.size_hint());
         call.write(id, &mut body);
-        let answer = self.post(body.into(), deadline).await?;
+        let spill = call.spill.as_deref().map(|spill| (spill, id));
+        let Some(answer) = self.post(body.into(), deadline, spill).await? else {
+            return Ok(Ok(Bytes::new()));
+        };
         match response::parse(&answer.body) {
             Ok(Message::Reply { id: got, outcome })
                 if got == Some(id) || (got.is_none() && outcome.is_err()) =>
@@ -78,7 +79,9 @@ impl HttpLink {
             call.write(id, &mut body);
         }
         body.push(b']');
-        let answer = self.post(body.into(), deadline).await?;
+        let Some(answer) = self.post(body.into(), deadline, None).await? else {
+            return Err(self.too_large());
+        };
         let messages = match response::parse_many(&answer.body) {
             Ok(messages) => messages,
             Err(_) if answer.status != 200 => return Err(answer.into_error(&self.name)),
@@ -108,15 +111,25 @@ impl HttpLink {
         Ok(items)
     }
 
-    async fn post(&self, body: Bytes, deadline: Instant) -> Result<Answer, RpcError> {
+    /// `None`: the answer outgrew the spill and was left there.
+    async fn post(
+        &self,
+        body: Bytes,
+        deadline: Instant,
+        spill: Option<(&Spill, u64)>,
+    ) -> Result<Option<Answer>, RpcError> {
         let until = deadline.min(Instant::now() + CALL_TIMEOUT);
-        match tokio::time::timeout_at(until, self.exchange(body)).await {
+        match tokio::time::timeout_at(until, self.exchange(body, spill)).await {
             Ok(answer) => answer,
             Err(_) => Err(RpcError::new(ErrorClass::Timeout, &self.name, "no answer in time")),
         }
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<Answer, RpcError> {
+    async fn exchange(
+        &self,
+        body: Bytes,
+        spill: Option<(&Spill, u64)>,
+    ) -> Result<Option<Answer>, RpcError> {
         let unreachable = |text: String| RpcError::new(ErrorClass::Unreachable, &self.name, text);
         let client = self.client.as_ref().ok_or_else(|| unreachable("TLS is not usable".into()))?;
         let mut request = Request::builder()
@@ -133,47 +146,38 @@ impl HttpLink {
         let status = answer.status().as_u16();
         let after = retry_after(answer.headers());
         let zipped = answer.headers().get(CONTENT_ENCODING).is_some_and(|v| v == "gzip");
-        let mut body = self.collect(answer).await?;
-        if zipped {
-            body = self.unzip(&body)?;
-        }
-        Ok(Answer { status, after, body })
+        let reader = Reader::new(self.name.clone(), answer.into_body(), zipped);
+        let spill = spill.filter(|_| status == 200);
+        let body = self.collect(reader, spill).await?;
+        Ok(body.map(|body| Answer { status, after, body }))
     }
 
-    async fn collect(&self, answer: Response<Incoming>) -> Result<Bytes, RpcError> {
-        let mut body = answer.into_body();
-        let mut first: Option<Bytes> = None;
-        let mut rest = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                let text = format!("connection lost in the middle of an answer: {error}");
-                RpcError::new(ErrorClass::Unreachable, &self.name, text)
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            match &first {
-                None => first = Some(data),
-                Some(head) => {
-                    if rest.is_empty() {
-                        rest.extend_from_slice(head);
-                    }
-                    rest.extend_from_slice(&data);
-                }
+    /// The whole body, or nothing when it went into the spill.
+    async fn collect(
+        &self,
+        mut reader: Reader,
+        spill: Option<(&Spill, u64)>,
+    ) -> Result<Option<Bytes>, RpcError> {
+        let (mut chunks, mut length) = (Vec::new(), 0);
+        while let Some(chunk) = reader.next().await? {
+            length += chunk.len();
+            chunks.push(chunk);
+            if let Some((spill, id)) = spill
+                && length > spill.limit()
+            {
+                spill.put(ResultStream::begin(reader, chunks, (spill, id), &self.name)?);
+                return Ok(None);
             }
-            if rest.len() > ANSWER_BYTES_MAX {
+            if length > ANSWER_BYTES_MAX {
                 return Err(self.too_large());
             }
         }
-        Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
-    }
-
-    fn unzip(&self, zipped: &[u8]) -> Result<Bytes, RpcError> {
-        let mut plain = Vec::with_capacity(zipped.len().saturating_mul(4).min(ANSWER_BYTES_MAX));
-        let limit = ANSWER_BYTES_MAX as u64 + 1;
-        MultiGzDecoder::new(zipped)
-            .take(limit)
-            .read_to_end(&mut plain)
-            .map_err(|error| self.bad(&format!("gzip body cannot be read: {error}")))?;
-        if plain.len() > ANSWER_BYTES_MAX { Err(self.too_large()) } else { Ok(plain.into()) }
+        if chunks.len() <= 1 {
+            return Ok(Some(chunks.pop().unwrap_or_default()));
+        }
+        let mut whole = BytesMut::with_capacity(length);
+        chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+        Ok(Some(whole.freeze()))
     }
 
     fn too_large(&self) -> RpcError {

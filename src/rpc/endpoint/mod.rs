@@ -16,6 +16,8 @@ mod meter;
 
 pub mod socket;
 
+pub mod stream;
+
 mod tls;
 
 use std::sync::Arc;

@@ -104,6 +104,7 @@ impl Proxy {
                 Ok(said) => Box::pin(proofs.logs_hold(filter, blocks.clone(), &said)).await,
                 Err(_) => Ok(false),
             },
+            Belief::Receipts(_) if answer.result.as_ref() == b"null" => Ok(false),
             Belief::Receipts(which) => Box::pin(proofs.receipts_hold(*which, answer)).await,
         }
     }

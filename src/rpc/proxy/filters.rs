@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::feed::cursor::Cursor;
 use super::feed::{Feed, HeadStream, LogNews, LogStream, PendingStream};
+use super::payload::Found;
 use super::reply::Fault;
 use super::request::Request;
 use super::session::{Wanted, as_removed};
@@ -73,29 +74,29 @@ impl FilterCall {
 impl Proxy {
     /// Serves one call of the family.
     pub(super) async fn filter_call(
-        &self,
+        self: &Arc<Self>,
         call: FilterCall,
         request: Request,
-    ) -> Result<Bytes, Refusal> {
+    ) -> Result<Found, Refusal> {
         match call {
             FilterCall::NewLogs => {
                 let object = first_param(&request.params)?;
                 let wanted = Wanted::filter(&object)?;
                 let stream = self.feed.logs(None).await?;
-                self.filters.add(Filter::Logs { stream, wanted, object, at: None })
+                self.filters.add(Filter::Logs { stream, wanted, object, at: None }).map(Found::hub)
             }
             FilterCall::NewBlocks => {
                 let stream = self.feed.heads(None).await?;
-                self.filters.add(Filter::Blocks { stream, at: None })
+                self.filters.add(Filter::Blocks { stream, at: None }).map(Found::hub)
             }
             FilterCall::NewPending => {
                 let stream = self.feed.pending(false).await?;
-                self.filters.add(Filter::Pending { stream })
+                self.filters.add(Filter::Pending { stream }).map(Found::hub)
             }
             FilterCall::Changes => {
                 let filter = self.filters.get(&filter_id(&request.params)?)?;
                 let mut filter = filter.lock().await;
-                Ok(filter.changes(&self.feed).await?)
+                Ok(Found::hub(filter.changes(&self.feed).await?))
             }
             FilterCall::Logs => {
                 let filter = self.filters.get(&filter_id(&request.params)?)?;
@@ -105,11 +106,11 @@ impl Proxy {
                 let params = Bytes::from([b"[", object.as_ref(), b"]"].concat());
                 let request = Request { method: "eth_getLogs".into(), params, ..request };
                 let tip = self.view.tip().await;
-                Box::pin(self.read(request, tip)).await
+                Box::pin(self.read(request, tip.into())).await
             }
             FilterCall::Uninstall => {
                 let removed = self.filters.remove(&filter_id(&request.params)?);
-                Ok(Bytes::from_static(if removed { b"true" } else { b"false" }))
+                Ok(Found::hub(if removed { "true" } else { "false" }))
             }
         }
     }

@@ -1,25 +1,29 @@
 //! `eth_getLogs` of any size: complete and of one chain, or an error; never a part.
 //!
 //! A range that a provider finds too large, for whatever reason, is cut and asked for in pieces. Tags
-//! were resolved before, so all pieces mean the same blocks.
+//! were resolved before, so all pieces mean the same blocks. What the index holds is not asked for.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_primitives::{Address, B256};
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::believe::{Belief, Heard};
 use super::cache::{Answers, Kept, Outcome, key};
+use super::index::{self, LogQuestion};
+use super::log_flow::{GROUP_BYTES_MAX, LogFlow, Stop};
 use super::method::{BlockParam, block_param};
+use super::payload::{Flow, Found, Got, Source, WHOLE_BYTES_MAX};
+use super::policy::Verify;
 use super::request::Request;
 use super::serve::incomplete;
 use super::session::Wanted;
 use super::view::{Place, Tip};
-use super::{Proxy, Refusal};
+use super::{Aim, Proxy, Refusal};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::eth::Which;
 use crate::rpc::pool::{Answer, CallOptions};
@@ -27,15 +31,13 @@ use crate::rpc::wire::{Call, logs};
 use crate::types::chain::BlockRange;
 
 /// Calls that one question may turn into.
-const PIECES_MAX: usize = 512;
+pub(super) const PIECES_MAX: usize = 512;
+/// Parts of a filter that one piece may turn into.
+const PARTS_MAX: usize = 64;
 /// Times that logs are asked for until they are of one chain, or can be proven.
 const PROOFS_MAX: u32 = 3;
 /// Pause between them.
 const PROOF_PAUSE: Duration = Duration::from_millis(150);
-/// Pieces asked for at once.
-const IN_FLIGHT_MAX: usize = 4;
-/// Largest merged answer, in bytes: it is built in memory.
-const MERGED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// The filter object; what it says about addresses and topics is passed on as it is.
 #[derive(Deserialize)]
@@ -55,153 +57,194 @@ struct Filter<'a> {
 
 /// A part of the question.
 #[derive(Debug, Clone)]
-struct Piece {
-    range: BlockRange,
+pub(super) struct Piece {
+    pub(super) range: BlockRange,
     /// Raw JSON of the address member; `None` for any.
     address: Option<String>,
+    /// Raw JSON of the topics member; `None` for any.
+    topics: Option<String>,
 }
 
-struct Question {
-    range: BlockRange,
-    address: Option<String>,
-    topics: Option<String>,
+/// What is asked for, with blocks as numbers.
+#[derive(Debug)]
+pub(super) struct Question {
+    whole: Piece,
+    /// The logs are held against receipts roots.
+    proven: bool,
 }
 
 impl Proxy {
     /// Answers `eth_getLogs`.
     pub(super) async fn get_logs(
-        &self,
+        self: &Arc<Self>,
         request: Request,
         params: &[&str],
-        tip: Option<Tip>,
-    ) -> Result<Bytes, Refusal> {
+        aim: Aim,
+    ) -> Result<Found, Refusal> {
         let filter: Option<Filter<'_>> = match params {
             [only] => serde_json::from_str(only).ok(),
             _ => None,
         };
         let Some(filter) = filter else { return self.forward(request, false).await };
         if let Some(hash) = filter.block_hash {
-            return self.logs_of_block(request, params, hash.get()).await;
+            return self.logs_of_block(request, params, hash.get(), aim).await;
         }
         // A range that ends at the head can be proven only once the head is certain.
-        let tip = match tip {
-            None if self.proofs.is_some() => self.tip_soon().await,
+        let tip = match aim.tip {
+            None if self.wants_proof(aim, None) => self.tip_soon().await,
             tip => tip,
         };
         let Some(range) = range_of(&filter, tip) else {
             return self.forward(request, false).await;
         };
         let text = |raw: Option<&RawValue>| raw.map(|r| r.get().to_owned()).filter(|t| t != "null");
-        let question =
-            Question { range, address: text(filter.address), topics: text(filter.topics) };
+        let whole = Piece { range, address: text(filter.address), topics: text(filter.topics) };
+        let proven =
+            self.wants_proof(aim, Some(range.to)) && range.len() <= self.limits.verify_blocks_max;
+        let question = Arc::new(Question { whole, proven });
         let pin = match self.view.place(range.to) {
             Place::Recent(hash) => Some((range.to, hash)),
             Place::Settled => None,
             // Above what we know: the node decides what it means.
-            Place::Unknown
-                if self.is_proven(range) && tip.is_some_and(|t| range.to <= t.number) =>
-            {
+            Place::Unknown if proven && tip.is_some_and(|t| range.to <= t.number) => {
                 return self.complete(&question).await;
             }
             Place::Unknown => return self.cut_if_needed(request, &question).await,
         };
-        let whole = question.object(&Piece { range, address: question.address.clone() });
         let hash = pin.map(|(_, hash)| hash.to_string()).unwrap_or_default();
-        let key = key("eth_getLogs", &[&whole, &hash]);
+        let proof = if proven { "proven" } else { "" };
+        let key = key("eth_getLogs", &[&question.whole.object(), &hash, proof]);
         let turn = match self.answers.get(&key).await {
-            Ok(Kept { outcome: Outcome::Result(result), .. }) => return Ok(result),
+            Ok(Kept { outcome: Outcome::Result(result), .. }) => return Ok(Found::cache(result)),
             Ok(_) => return self.forward(request, false).await,
             Err(turn) => turn,
         };
-        let result = self.complete(&question).await?;
+        if let Some(found) = self.indexed(&question.whole, pin, aim).await {
+            return Ok(found);
+        }
+        let found = self.complete(&question).await?;
+        let Some(result) = found.whole() else { return Ok(found) };
         let near_head = tip.is_none_or(|tip| range.to.saturating_add(2) > tip.number);
         let still = pin.is_none_or(|(number, hash)| self.view.is_canonical(number, &hash));
         if still && !(near_head && result.len() <= 2) {
             Answers::keep(turn, Kept { outcome: Outcome::Result(result.clone()), pin });
         }
-        Ok(result)
+        Ok(found)
+    }
+
+    /// The logs as the index has them, where it has all of them and follows the same chain as we do.
+    async fn indexed(&self, whole: &Piece, pin: Option<(u64, B256)>, aim: Aim) -> Option<Found> {
+        let index = self.index.as_ref()?;
+        let filter = Wanted::filter(whole.object().as_bytes()).ok()?;
+        let topics = filter.topics;
+        let addresses: Vec<Address> = filter.addresses;
+        let found = index.logs(LogQuestion { range: whole.range, addresses, topics }).await?;
+        if pin.is_some_and(|(_, hash)| found.last_hash != Some(hash)) {
+            return None;
+        }
+        let off = aim.verify.unwrap_or(self.limits.verify) == Verify::Off;
+        if !off && found.verified_to.is_none_or(|block| block < whole.range.to) {
+            return None;
+        }
+        let result = index::render(&found.logs);
+        Some(Found { verified_to: found.verified_to, ..Found::of(Source::INDEX, result) })
     }
 
     /// The client's own words first; pieces only when the provider says that it is too much.
-    async fn cut_if_needed(&self, request: Request, question: &Question) -> Result<Bytes, Refusal> {
+    async fn cut_if_needed(
+        self: &Arc<Self>,
+        request: Request,
+        question: &Arc<Question>,
+    ) -> Result<Found, Refusal> {
         match self.forward(request, false).await {
             Err(Refusal::Node(error)) if error.class.is_too_much() => self.complete(question).await,
             outcome => outcome,
         }
     }
 
-    /// All logs, from pieces where needed. A reorg in the middle is answered by asking once more.
-    async fn complete(&self, question: &Question) -> Result<Bytes, Refusal> {
-        for attempt in 0..PROOFS_MAX {
+    /// All logs, from pieces where needed; in one piece if they are few. A reorg in the middle is
+    /// answered by asking once more, as long as nothing was given out.
+    async fn complete(self: &Arc<Self>, question: &Arc<Question>) -> Result<Found, Refusal> {
+        'attempt: for attempt in 0..PROOFS_MAX {
             if attempt > 0 {
                 tokio::time::sleep(PROOF_PAUSE).await;
             }
-            let parts = self.pieces(question).await?;
-            if let Some(merged) = self.merge(parts)? {
-                return Ok(merged);
+            let mut flow = LogFlow::new(self.clone(), question.clone());
+            let mut array = Array::default();
+            loop {
+                match flow.next().await {
+                    None => return Ok(Found::upstream(array.close())),
+                    Some(Ok(run)) => array.push(&run),
+                    Some(Err(Stop::Reorged)) => continue 'attempt,
+                    Some(Err(Stop::Refused(refusal))) => return Err(refusal),
+                }
+                if array.0.len() > WHOLE_BYTES_MAX {
+                    return Ok(Found::flow(rest(array, flow)));
+                }
             }
         }
         Err(incomplete("the chain reorganised during the query, ask again").into())
     }
 
-    async fn pieces(&self, question: &Question) -> Result<Vec<(Piece, Bytes)>, Refusal> {
-        let first = Piece { range: question.range, address: question.address.clone() };
-        let mut todo = VecDeque::from([first]);
-        let mut flying = FuturesUnordered::new();
-        let (mut done, mut asked, mut bytes) = (Vec::new(), 0usize, 0usize);
-        loop {
-            while flying.len() < IN_FLIGHT_MAX
-                && let Some(piece) = todo.pop_front()
-            {
-                asked += 1;
-                if asked > PIECES_MAX {
-                    return Err(incomplete("query needs too many pieces, ask for less").into());
-                }
-                flying.push(self.piece(question, piece));
-            }
-            let Some((piece, outcome)) = flying.next().await else { return Ok(done) };
-            match outcome {
-                Ok(answer) => {
-                    bytes += answer.result.len();
-                    if bytes > MERGED_BYTES_MAX {
-                        return Err(incomplete("response is too large, ask for less").into());
-                    }
-                    done.push((piece, answer.result));
-                }
-                // Leaving drops the pieces under way: they are of no use any more.
-                Err(error) => todo.extend(cut(&piece, &error).ok_or(error)?),
-            }
-        }
-    }
-
-    async fn piece(&self, question: &Question, piece: Piece) -> (Piece, Result<Answer, RpcError>) {
-        let call = Call::new("eth_getLogs", format!("[{}]", question.object(&piece)));
+    /// One piece of the question.
+    pub(super) async fn piece(&self, question: &Question, piece: &Piece) -> Result<Got, RpcError> {
+        let call = Call::new("eth_getLogs", format!("[{}]", piece.object()));
         let options = CallOptions {
             timeout: self.limits.timeout,
             min_head: Some(piece.range.to),
             ..CallOptions::default()
         };
-        if !self.is_proven(piece.range) {
-            let outcome = self.pool.call_with(&call, &options).await;
-            return (piece, outcome);
+        if question.proven {
+            let proven = Box::pin(self.proven(piece, &call, &options)).await;
+            return proven.map(|answer| Got::Whole(answer.result));
         }
-        let outcome = Box::pin(self.proven(question, &piece, &call, &options)).await;
-        (piece, outcome)
+        match self.ask(call, &options).await {
+            Err(error) if cut(piece, &error).is_none() && narrow(piece, &error).is_some() => {
+                self.by_parts(piece, &options, error).await.map(Got::Whole)
+            }
+            outcome => outcome,
+        }
     }
 
-    fn is_proven(&self, range: BlockRange) -> bool {
-        self.proofs.is_some() && range.len() <= self.limits.verify_blocks_max
+    /// The logs of a piece whose filter is too wide, from parts of the filter, put in order.
+    async fn by_parts(
+        &self,
+        piece: &Piece,
+        options: &CallOptions,
+        error: RpcError,
+    ) -> Result<Bytes, RpcError> {
+        let mut todo: Vec<Piece> = narrow(piece, &error).into_iter().flatten().collect();
+        let (mut arrays, mut bytes, mut asked) = (Vec::new(), 0, 0);
+        while let Some(part) = todo.pop() {
+            asked += 1;
+            if asked > PARTS_MAX {
+                return Err(error);
+            }
+            let call = Call::new("eth_getLogs", format!("[{}]", part.object()));
+            match Box::pin(self.pool.call_with(&call, options)).await {
+                Ok(answer) => {
+                    bytes += answer.result.len();
+                    arrays.push(answer.result);
+                }
+                Err(error) => todo.extend(narrow(&part, &error).ok_or(error)?),
+            }
+            // Half the blocks are asked for then, so that this stays small.
+            if bytes > GROUP_BYTES_MAX && piece.range.len() > 1 {
+                let text = "parts of the filter are too large together";
+                return Err(RpcError::of_pool(ErrorClass::ResponseTooLarge, text));
+            }
+        }
+        in_order(&arrays)
     }
 
     /// A piece whose logs are those of the blocks' receipts.
     async fn proven(
         &self,
-        question: &Question,
         piece: &Piece,
         call: &Call,
         options: &CallOptions,
     ) -> Result<Answer, RpcError> {
-        let Ok(filter) = Wanted::filter(question.object(piece).as_bytes()) else {
+        let Ok(filter) = Wanted::filter(piece.object().as_bytes()) else {
             return self.pool.call_with(call, options).await;
         };
         let mut last = unproven();
@@ -227,14 +270,15 @@ impl Proxy {
 
     /// The logs of one block by hash.
     async fn logs_of_block(
-        &self,
+        self: &Arc<Self>,
         request: Request,
         params: &[&str],
         hash: &str,
-    ) -> Result<Bytes, Refusal> {
+        aim: Aim,
+    ) -> Result<Found, Refusal> {
         let filter = params.first().and_then(|only| Wanted::filter(only.as_bytes()).ok());
-        let (Some(filter), BlockParam::Hash(hash), Some(_)) =
-            (filter, block_param(hash), &self.proofs)
+        let (Some(filter), BlockParam::Hash(hash), true) =
+            (filter, block_param(hash), self.wants_proof(aim, None))
         else {
             return self.forward(request, false).await;
         };
@@ -242,61 +286,75 @@ impl Proxy {
         let options = CallOptions { timeout: self.limits.timeout, ..CallOptions::default() };
         let belief = Belief::Logs(filter, vec![Which::Hash(hash)]);
         match self.hear(&call, options, &belief).await? {
-            Heard::Believed(answer) => Ok(answer.result),
+            Heard::Believed(answer) => Ok(Found::upstream(answer.result)),
             Heard::Doubted(_) => Err(unproven().into()),
         }
     }
+}
 
-    /// One array in the order of the chain; nothing when the parts are not of one chain.
-    fn merge(&self, mut parts: Vec<(Piece, Bytes)>) -> Result<Option<Bytes>, Refusal> {
-        parts.sort_by_key(|(piece, _)| piece.range.from);
-        let by_address = parts.windows(2).any(|pair| match pair {
-            [(a, _), (b, _)] => a.range.to >= b.range.from,
-            _ => false,
-        });
-        let mut all: Vec<((u64, u32), &[u8])> = Vec::new();
-        for (piece, json) in &parts {
-            let bad = |why: &str| incomplete(&format!("a provider sent logs that are {why}"));
-            let parsed = logs::parse(json).map_err(|_| bad("unreadable"))?;
-            for log in parsed.iter() {
-                let (number, hash) = (log.head.block_number, &log.head.block_hash);
-                if number < piece.range.from || number > piece.range.to {
-                    return Err(bad("out of range").into());
-                }
-                if let Place::Recent(canonical) = self.view.place(number)
-                    && canonical != *hash
-                {
-                    return Ok(None);
-                }
-            }
-            if parts.len() > 1 {
-                let raw: Vec<&RawValue> =
-                    serde_json::from_slice(json).map_err(|_| bad("unreadable"))?;
-                let places = parsed.iter().map(|l| (l.head.block_number, l.head.log_index));
-                all.extend(places.zip(raw.into_iter().map(|r| r.get().as_bytes())));
-            }
-        }
-        if let [(_, only)] = parts.as_slice() {
-            return Ok(Some(only.clone()));
-        }
-        if by_address {
-            all.sort_by_key(|(place, _)| *place);
-        }
-        if !all.is_sorted_by(|a, b| a.0 < b.0) {
-            return Err(incomplete("a provider sent a log twice or out of order").into());
-        }
-        let size = all.iter().map(|(_, raw)| raw.len() + 1).sum::<usize>();
-        let mut merged = Vec::with_capacity(size + 2);
-        merged.push(b'[');
-        for (at, (_, raw)) in all.iter().enumerate() {
-            if at > 0 {
-                merged.push(b',');
-            }
-            merged.extend_from_slice(raw);
-        }
-        merged.push(b']');
-        Ok(Some(merged.into()))
+/// A JSON array under construction.
+#[derive(Default)]
+struct Array(Vec<u8>);
+
+impl Array {
+    fn push(&mut self, run: &[u8]) {
+        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
+        self.0.extend_from_slice(run);
     }
+
+    fn close(mut self) -> Vec<u8> {
+        if self.0.is_empty() {
+            self.0.push(b'[');
+        }
+        self.0.push(b']');
+        self.0
+    }
+}
+
+/// What is there already, then the rest as it comes.
+fn rest(begun: Array, flow: LogFlow) -> Flow {
+    Flow::new(stream::unfold((Some(begun), Some(flow)), |(begun, flow)| async move {
+        if let Some(begun) = begun {
+            return Some((Ok(begun.0.into()), (None, flow)));
+        }
+        let mut flow = flow?;
+        match flow.next().await {
+            None => Some((Ok(Bytes::from_static(b"]")), (None, None))),
+            Some(Ok(run)) => Some((Ok([b",", run.as_ref()].concat().into()), (None, Some(flow)))),
+            Some(Err(stop)) => Some((Err(broken(stop)), (None, None))),
+        }
+    }))
+}
+
+fn broken(stop: Stop) -> RpcError {
+    match stop {
+        Stop::Refused(Refusal::Node(error)) => error,
+        Stop::Refused(Refusal::Ours(fault)) => {
+            RpcError::of_pool(ErrorClass::BadAnswer, fault.message)
+        }
+        Stop::Reorged => {
+            RpcError::of_pool(ErrorClass::NotYet, "the chain reorganised during the query")
+        }
+    }
+}
+
+/// One array in the order of the chain.
+fn in_order(arrays: &[Bytes]) -> Result<Bytes, RpcError> {
+    let bad =
+        || RpcError::of_pool(ErrorClass::BadAnswer, "a provider sent logs that are unreadable");
+    let mut all: Vec<((u64, u32), &[u8])> = Vec::new();
+    for array in arrays {
+        let parsed = logs::parse(array).map_err(|_| bad())?;
+        let raw: Vec<&RawValue> = serde_json::from_slice(array).map_err(|_| bad())?;
+        let places = parsed.iter().map(|log| (log.head.block_number, log.head.log_index));
+        all.extend(places.zip(raw.into_iter().map(|r| r.get().as_bytes())));
+    }
+    all.sort_by_key(|(place, _)| *place);
+    // A topic that is asked for in two parts may bring the same log twice.
+    all.dedup_by_key(|(place, _)| *place);
+    let mut merged = Array::default();
+    all.iter().for_each(|(_, raw)| merged.push(raw));
+    Ok(merged.close().into())
 }
 
 fn unproven() -> RpcError {
@@ -304,10 +362,17 @@ fn unproven() -> RpcError {
 }
 
 impl Question {
-    fn object(&self, piece: &Piece) -> String {
-        let BlockRange { from, to } = piece.range;
+    pub(super) fn whole(&self) -> Piece {
+        self.whole.clone()
+    }
+}
+
+impl Piece {
+    /// The filter object.
+    fn object(&self) -> String {
+        let BlockRange { from, to } = self.range;
         let mut text = format!(r#"{{"fromBlock":"{from:#x}","toBlock":"{to:#x}""#);
-        for (name, value) in [("address", &piece.address), ("topics", &self.topics)] {
+        for (name, value) in [("address", &self.address), ("topics", &self.topics)] {
             if let Some(value) = value {
                 text.push_str(&format!(r#","{name}":{value}"#));
             }
@@ -329,14 +394,12 @@ fn range_of(filter: &Filter<'_>, tip: Option<Tip>) -> Option<BlockRange> {
     (!range.is_empty()).then_some(range)
 }
 
-/// The piece in smaller ones; nothing when it cannot be cut or cutting would not help.
-fn cut(piece: &Piece, error: &RpcError) -> Option<Vec<Piece>> {
-    let too_slow = error.class == ErrorClass::Timeout && piece.range.len() > 1;
-    if !error.class.is_too_much() && !too_slow {
+/// The piece in smaller ranges; nothing when it cannot be cut or cutting would not help.
+pub(super) fn cut(piece: &Piece, error: &RpcError) -> Option<Vec<Piece>> {
+    let too_slow = error.class == ErrorClass::Timeout;
+    let by_blocks = error.class.is_too_much() && error.class != ErrorClass::FilterTooWide;
+    if !(by_blocks || too_slow) || piece.range.len() == 1 {
         return None;
-    }
-    if error.class == ErrorClass::FilterTooWide || piece.range.len() == 1 {
-        return by_addresses(piece);
     }
     let half = piece.range.len() / 2;
     let span = match error.class {
@@ -353,7 +416,7 @@ fn cut(piece: &Piece, error: &RpcError) -> Option<Vec<Piece>> {
     let mut rest = Some(piece.range);
     while let Some(range) = rest {
         let (part, after) = range.split_first(span);
-        pieces.push(Piece { range: part, address: piece.address.clone() });
+        pieces.push(Piece { range: part, ..piece.clone() });
         if pieces.len() > PIECES_MAX {
             return None;
         }
@@ -362,14 +425,38 @@ fn cut(piece: &Piece, error: &RpcError) -> Option<Vec<Piece>> {
     Some(pieces)
 }
 
-fn by_addresses(piece: &Piece) -> Option<Vec<Piece>> {
-    let list: Vec<&RawValue> = serde_json::from_str(piece.address.as_deref()?).ok()?;
+/// The same blocks with half of the filter each: of the addresses, else of the alternatives of a topic.
+fn narrow(piece: &Piece, error: &RpcError) -> Option<Vec<Piece>> {
+    if !error.class.is_too_much() {
+        return None;
+    }
+    if let Some(halves) = piece.address.as_deref().and_then(halves) {
+        let part = |half| Piece { address: Some(half), ..piece.clone() };
+        return Some(halves.into_iter().map(part).collect());
+    }
+    let positions: Vec<&RawValue> = serde_json::from_str(piece.topics.as_deref()?).ok()?;
+    let found = positions.iter().enumerate().find_map(|(at, raw)| Some((at, halves(raw.get())?)));
+    let (at, halves) = found?;
+    let parts = halves.into_iter().map(|half| {
+        let texts: Vec<&str> = positions
+            .iter()
+            .enumerate()
+            .map(|(other, raw)| if other == at { half.as_str() } else { raw.get() })
+            .collect();
+        Piece { topics: Some(format!("[{}]", texts.join(","))), ..piece.clone() }
+    });
+    Some(parts.collect())
+}
+
+/// A JSON array of two or more as two arrays.
+fn halves(raw: &str) -> Option<Vec<String>> {
+    let list: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
     if list.len() < 2 {
         return None;
     }
     let halves = list.chunks(list.len().div_ceil(2)).map(|half| {
         let texts: Vec<_> = half.iter().map(|raw| raw.get()).collect();
-        Piece { range: piece.range, address: Some(format!("[{}]", texts.join(","))) }
+        format!("[{}]", texts.join(","))
     });
     Some(halves.collect())
 }
@@ -383,7 +470,9 @@ mod tests {
     }
 
     fn piece(from: u64, to: u64) -> Piece {
-        Piece { range: BlockRange { from, to }, address: Some("[\"0x1\", \"0x2\",\"0x3\"]".into()) }
+        let topics = Some(r#"["0xa",["0xb","0xc"]]"#.into());
+        let address = Some("[\"0x1\", \"0x2\",\"0x3\"]".into());
+        Piece { range: BlockRange { from, to }, address, topics }
     }
 
     fn ranges(pieces: Option<Vec<Piece>>) -> Vec<(u64, u64)> {
@@ -404,13 +493,21 @@ mod tests {
     }
 
     #[test]
-    fn one_block_or_a_wide_filter_is_cut_by_addresses() {
-        let pieces = cut(&piece(5, 5), &error(ErrorClass::TooManyResults)).expect("cut");
+    fn one_block_or_a_wide_filter_is_cut_by_addresses_then_by_topics() {
+        let too_many = error(ErrorClass::TooManyResults);
+        assert!(cut(&piece(5, 5), &too_many).is_none(), "one block");
+        assert!(cut(&piece(0, 9), &error(ErrorClass::FilterTooWide)).is_none());
+        let pieces = narrow(&piece(5, 5), &too_many).expect("cut");
         let texts: Vec<_> = pieces.iter().filter_map(|p| p.address.as_deref()).collect();
         assert_eq!(texts, ["[\"0x1\",\"0x2\"]", "[\"0x3\"]"]);
-        let wide = cut(&piece(0, 9), &error(ErrorClass::FilterTooWide)).expect("cut");
+        let wide = narrow(&piece(0, 9), &error(ErrorClass::FilterTooWide)).expect("cut");
         assert_eq!((wide.len(), wide[0].range.len()), (2, 10));
         let single = Piece { address: Some("\"0x1\"".into()), ..piece(5, 5) };
-        assert!(cut(&single, &error(ErrorClass::TooManyResults)).is_none());
+        let pieces = narrow(&single, &too_many).expect("cut");
+        let texts: Vec<_> = pieces.iter().filter_map(|p| p.topics.as_deref()).collect();
+        assert_eq!(texts, [r#"["0xa",["0xb"]]"#, r#"["0xa",["0xc"]]"#]);
+        let least = pieces[0].clone();
+        assert!(narrow(&least, &too_many).is_none());
+        assert!(narrow(&piece(5, 5), &error(ErrorClass::Unreachable)).is_none());
     }
 }

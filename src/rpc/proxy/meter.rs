@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use dashmap::DashMap;
 
 use super::Refusal;
+use super::payload::Found;
 use crate::telemetry::metrics::{Counter, Histogram, Metric, counter, histogram, method_label};
 
 /// Counters with their labels bound.
@@ -25,7 +25,7 @@ impl Meter {
         &self,
         method: &'static str,
         took: Duration,
-        outcome: &Result<Bytes, Refusal>,
+        outcome: &Result<Found, Refusal>,
     ) {
         let word = match outcome {
             Ok(_) => "ok",

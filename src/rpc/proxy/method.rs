@@ -7,6 +7,8 @@
 pub(super) enum Subject {
     /// The head itself.
     Head,
+    /// The chain alone, so that the configuration knows the answer.
+    Network,
     /// One block named by its hash in the first param.
     BlockHash,
     /// One block named by number or tag in the first param. The same question by hash is `by_hash`;
@@ -26,6 +28,7 @@ pub(super) enum Subject {
 pub(super) fn subject(method: &str) -> Subject {
     match method {
         "eth_blockNumber" => Subject::Head,
+        "net_version" => Subject::Network,
         "eth_getBlockByHash"
         | "eth_getBlockTransactionCountByHash"
         | "eth_getUncleCountByBlockHash"

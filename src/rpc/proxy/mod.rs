@@ -12,9 +12,17 @@ mod filters;
 
 mod get_logs;
 
+pub mod index;
+
+mod log_flow;
+
 mod meter;
 
 mod method;
+
+mod one_block;
+
+pub mod payload;
 
 pub mod policy;
 
@@ -43,8 +51,10 @@ use tokio::time::Instant;
 use self::cache::Answers;
 use self::feed::Feed;
 use self::filters::{FilterCall, Filters};
+use self::index::LogIndex;
 use self::meter::Meter;
-use self::policy::{Policy, Treatment};
+use self::payload::Found;
+use self::policy::{Ask, Policy, Treatment, Verify};
 use self::proof::Proofs;
 use self::reply::{Fault, Reply};
 use self::request::{Body, Request};
@@ -74,8 +84,10 @@ pub struct Limits {
     pub socket_backlog_max: usize,
     /// Memory for answers that stay true, in bytes.
     pub cache_bytes_max: u64,
-    /// Ranges of logs up to this many blocks are proven by receipts roots before they are given out, and
-    /// so are a block's logs and receipts; 0 takes the providers' word.
+    /// Which logs and receipts are proven by receipts roots before they are given out, where the client
+    /// does not say.
+    pub verify: Verify,
+    /// Longest range of logs that is proven; 0 takes the providers' word for everything.
     pub verify_blocks_max: u64,
     /// Time for one request.
     pub timeout: Duration,
@@ -91,6 +103,7 @@ impl Default for Limits {
             socket_subscriptions_max: 256,
             socket_backlog_max: 1_024,
             cache_bytes_max: 64 * 1024 * 1024,
+            verify: Verify::All,
             verify_blocks_max: 0,
             timeout: Duration::from_secs(30),
         }
@@ -107,9 +120,25 @@ pub struct Proxy {
     view: View,
     answers: Arc<Answers>,
     filters: Filters,
-    /// `None` where the providers' word is taken.
+    /// `None` where nothing is ever proven.
     proofs: Option<Arc<Proofs>>,
+    index: Option<Arc<dyn LogIndex>>,
     meter: Meter,
+}
+
+/// What holds for one request or all of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+struct Aim {
+    /// The head that tags mean.
+    tip: Option<Tip>,
+    /// What the client asked for, if it said so.
+    verify: Option<Verify>,
+}
+
+impl From<Option<Tip>> for Aim {
+    fn from(tip: Option<Tip>) -> Self {
+        Self { tip, verify: None }
+    }
 }
 
 /// The doors, by chain id.
@@ -140,13 +169,23 @@ impl Proxy {
     /// A door over `pool`.
     pub fn new(pool: Arc<Pool>, policy: Policy, limits: Limits) -> Self {
         let proofs = (limits.verify_blocks_max > 0).then(|| Arc::new(Proofs::new(pool.clone())));
-        let feed = Feed::new(pool.clone(), limits.socket_backlog_max, proofs.clone());
+        // Subscriptions are pushed to everyone alike, so what holds for them is the configuration's word.
+        let pushed = proofs.clone().filter(|_| limits.verify != Verify::Off);
+        let feed = Feed::new(pool.clone(), limits.socket_backlog_max, pushed);
         let feed = Arc::new(feed);
         let answers = Arc::new(Answers::new(limits.cache_bytes_max));
         let view = View::new(pool.clone(), feed.clone(), answers.clone());
         let meter = Meter::new(pool.chain_id().0);
         let filters = Filters::default();
-        Self { pool, policy, limits, feed, view, answers, filters, proofs, meter }
+        let index = None;
+        Self { pool, policy, limits, feed, view, answers, filters, proofs, index, meter }
+    }
+
+    /// The same door with an index that answers for the contracts it covers.
+    #[must_use]
+    pub fn with_index(mut self, index: Arc<dyn LogIndex>) -> Self {
+        self.index = Some(index);
+        self
     }
 
     /// The limits that hold here.
@@ -155,18 +194,32 @@ impl Proxy {
     }
 
     /// Answers one body; nothing when it holds notifications only.
-    pub async fn answer(&self, body: &Bytes) -> Option<Reply> {
+    pub async fn answer(self: &Arc<Self>, body: &Bytes) -> Option<Reply> {
+        self.answer_as(body, Ask::default()).await
+    }
+
+    /// The same for a client with wishes of its own.
+    pub async fn answer_as(self: &Arc<Self>, body: &Bytes, ask: Ask) -> Option<Reply> {
         match request::parse(body, &self.limits) {
             Body::Broken(fault) => Some(Reply::fault(b"null", &fault)),
             Body::One(item) => {
                 let tip = self.tip_for(item.iter().map(|r| r.method.as_str())).await;
-                self.item(item, tip).await
+                self.item(item, Aim { tip, verify: ask.verify }).await
             }
-            Body::Batch(items) => self.batch(items).await,
+            Body::Batch(items) if ask.one_block => self.at_one_block(items, ask).await,
+            Body::Batch(items) => self.batch_as(items, ask).await,
         }
     }
 
-    async fn batch(&self, items: Vec<Result<Request, Fault>>) -> Option<Reply> {
+    async fn batch(self: &Arc<Self>, items: Vec<Result<Request, Fault>>) -> Option<Reply> {
+        self.batch_as(items, Ask::default()).await
+    }
+
+    async fn batch_as(
+        self: &Arc<Self>,
+        items: Vec<Result<Request, Fault>>,
+        ask: Ask,
+    ) -> Option<Reply> {
         let writes = |item: &Result<Request, Fault>| {
             item.as_ref().is_ok_and(|r| {
                 matches!(self.policy.treat(&r.method), Treatment::Write | Treatment::SendRaw)
@@ -176,8 +229,17 @@ impl Proxy {
         let parallel = if items.iter().any(writes) { 1 } else { BATCH_PARALLEL };
         let methods = items.iter().flatten().map(|r| r.method.as_str());
         let tip = if parallel > 1 { self.tip_for(methods).await } else { None };
+        self.each(items, Aim { tip, verify: ask.verify }, parallel).await
+    }
+
+    async fn each(
+        self: &Arc<Self>,
+        items: Vec<Result<Request, Fault>>,
+        aim: Aim,
+        parallel: usize,
+    ) -> Option<Reply> {
         let replies: Vec<_> = futures_util::stream::iter(items)
-            .map(|item| self.item(item, tip))
+            .map(|item| self.item(item, aim))
             .buffered(parallel)
             .filter_map(std::future::ready)
             .collect()
@@ -185,7 +247,11 @@ impl Proxy {
         if replies.is_empty() { None } else { Some(Reply::batch(replies)) }
     }
 
-    async fn item(&self, item: Result<Request, Fault>, tip: Option<Tip>) -> Option<Reply> {
+    async fn item(
+        self: &Arc<Self>,
+        item: Result<Request, Fault>,
+        aim: impl Into<Aim>,
+    ) -> Option<Reply> {
         let request = match item {
             Ok(request) => request,
             Err(fault) => return Some(Reply::fault(b"null", &fault)),
@@ -193,19 +259,19 @@ impl Proxy {
         // A notification asks for nothing, so nothing is sent to a provider for it.
         let id = request.id.clone()?;
         let (started, method) = (Instant::now(), meter::label(&request.method));
-        let outcome = self.dispatch(request, tip).await;
+        let outcome = self.dispatch(request, aim.into()).await;
         self.meter.call(method, started.elapsed(), &outcome);
         Some(match outcome {
-            Ok(result) => Reply::result(&id, result),
+            Ok(found) => Reply::found(&id, found),
             Err(Refusal::Node(error)) => Reply::error(&id, &error),
             Err(Refusal::Ours(fault)) => Reply::fault(&id, &fault),
         })
     }
 
-    async fn dispatch(&self, request: Request, tip: Option<Tip>) -> Result<Bytes, Refusal> {
+    async fn dispatch(self: &Arc<Self>, request: Request, aim: Aim) -> Result<Found, Refusal> {
         match self.policy.treat(&request.method) {
             Treatment::Denied => Err(Fault::method(&request.method).into()),
-            Treatment::ChainId => Ok(format!("\"{:#x}\"", self.pool.chain_id().0).into()),
+            Treatment::ChainId => Ok(Found::hub(format!("\"{:#x}\"", self.pool.chain_id().0))),
             Treatment::Subscribe | Treatment::Unsubscribe => {
                 let message = "notifications not supported over HTTP, use a WebSocket".into();
                 Err(Fault { id: None, code: -32601, message }.into())
@@ -214,8 +280,8 @@ impl Proxy {
                 Box::pin(self.filter_call(call, request)).await
             }
             Treatment::Forward => {
-                let reading = self.read(request, tip);
-                // Waiting for an equal question counts as well.
+                let reading = self.read(request, aim);
+                // Waiting for an equal question counts as well; an answer that has begun may take longer.
                 match tokio::time::timeout(self.limits.timeout, reading).await {
                     Ok(outcome) => outcome,
                     Err(_) => {
@@ -223,7 +289,7 @@ impl Proxy {
                     }
                 }
             }
-            Treatment::SendRaw => Box::pin(self.send_raw(request)).await,
+            Treatment::SendRaw => Ok(Found::upstream(Box::pin(self.send_raw(request)).await?)),
             Treatment::Write => {
                 let outcome = self.forward(request, true).await;
                 self.view.note_write();
@@ -232,12 +298,14 @@ impl Proxy {
         }
     }
 
-    async fn forward(&self, request: Request, write: bool) -> Result<Bytes, Refusal> {
+    async fn forward(self: &Arc<Self>, request: Request, write: bool) -> Result<Found, Refusal> {
         let hedge = !write;
         let options =
             CallOptions { timeout: self.limits.timeout, write, hedge, ..Default::default() };
+        let method = request.method.clone();
         let call = Call::new(request.method, request.params);
-        Ok(Box::pin(self.pool.call_with(&call, &options)).await?.result)
+        let got = Box::pin(self.ask(call, &options)).await?;
+        Ok(self.found(&method, got))
     }
 }
 
@@ -271,3 +339,9 @@ mod read_tests;
 
 #[cfg(test)]
 mod send_tests;
+
+#[cfg(test)]
+mod replay_tests;
+
+#[cfg(test)]
+mod index_tests;

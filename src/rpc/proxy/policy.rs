@@ -2,8 +2,22 @@
 //!
 //! Names are compared as they are: `ETH_CALL` is no method.
 
+pub use crate::config::RpcVerify as Verify;
+
 /// Families that read the chain or send signed transactions.
 const FAMILIES: &[&str] = &["eth_", "net_", "web3_"];
+
+/// Families of which every method changes something or signs: sent once and never asked of two.
+const WRITES: &[&str] = &["eth_send", "eth_submit"];
+
+/// What a client asks for beside its requests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ask {
+    /// Every request of a batch is answered at one and the same block.
+    pub one_block: bool,
+    /// Instead of the configuration's word.
+    pub verify: Option<Verify>,
+}
 
 /// How a method is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +57,7 @@ impl Policy {
             "eth_subscribe" => Treatment::Subscribe,
             "eth_unsubscribe" => Treatment::Unsubscribe,
             "eth_sendRawTransaction" => Treatment::SendRaw,
-            "eth_sendTransaction" => Treatment::Write,
+            _ if WRITES.iter().any(|family| in_family(method, family)) => Treatment::Write,
             _ if FAMILIES.iter().any(|family| in_family(method, family)) => Treatment::Forward,
             _ if self.extra.iter().any(|m| m == method) => Treatment::Forward,
             _ => Treatment::Denied,
@@ -82,6 +96,9 @@ mod tests {
         }
         assert_eq!(policy.treat("eth_call"), Treatment::Forward);
         assert_eq!(policy.treat("eth_sendRawTransaction"), Treatment::SendRaw);
+        for method in ["eth_sendTransaction", "eth_sendRawTransactionSync", "eth_submitWork"] {
+            assert_eq!(policy.treat(method), Treatment::Write, "{method} is sent once");
+        }
         let policy =
             Policy { extra: vec!["debug_traceCall".into()], denied: vec!["eth_sign".into()] };
         assert_eq!(policy.treat("debug_traceCall"), Treatment::Forward);

@@ -115,6 +115,17 @@ async fn a_reorg_re_points_the_same_number() {
 }
 
 #[tokio::test]
+async fn a_number_where_a_hash_belongs_is_the_nodes_to_refuse() {
+    let setup = setup(true).await;
+    setup.mine(0).await;
+    for wrong in ["0x1", "latest"] {
+        let answer = setup.ask("eth_getBlockByHash", json!([wrong, false])).await;
+        assert!(answer["result"].is_null(), "{wrong} is no hash: {answer}");
+    }
+    assert!(setup.node.calls("eth_getBlockByHash") >= 2);
+}
+
+#[tokio::test]
 async fn reverts_at_a_fixed_block_are_kept_and_untouched() {
     let setup = setup(true).await;
     setup.mine(0).await;

@@ -4,17 +4,34 @@
 //! appears in them.
 
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, Stream, StreamExt};
 
+use super::payload::{Flow, Found, Payload, Source};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::wire::request::write_string;
+use crate::types::chain::BlockId;
 
 /// Answers up to this size are copied into one piece: one write beats three.
 const COPY_BYTES_MAX: usize = 64 * 1024;
 
 /// An answer in pieces, so that a large result is never copied.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Reply {
-    pieces: Vec<Bytes>,
+    pieces: Vec<Piece>,
+    source: Source,
+    verified_to: Option<u64>,
+    block: Option<BlockId>,
+}
+
+/// A part of an answer.
+#[derive(Debug)]
+enum Piece {
+    Bytes(Bytes),
+    /// A whole answer to the request with this id, whose result comes bit by bit.
+    Flow {
+        id: Bytes,
+        flow: Flow,
+    },
 }
 
 /// An error of our own towards a client.
@@ -52,7 +69,40 @@ impl Fault {
 impl Reply {
     /// A result, untouched.
     pub fn result(id: &[u8], result: Bytes) -> Self {
-        Self::compose(id, b",\"result\":", result)
+        Self::compose(id, RESULT, result)
+    }
+
+    /// What was found, untouched, and where.
+    pub(super) fn found(id: &[u8], found: Found) -> Self {
+        let reply = match found.payload {
+            Payload::Whole(result) => Self::result(id, result),
+            Payload::Flow(flow) => {
+                let id = Bytes::copy_from_slice(id);
+                Self { pieces: vec![Piece::Flow { id, flow }], ..Self::default() }
+            }
+        };
+        Self { source: found.source, verified_to: found.verified_to, ..reply }
+    }
+
+    /// Says that everything in it was answered at this block.
+    #[must_use]
+    pub(super) fn at(self, block: BlockId) -> Self {
+        Self { block: Some(block), ..self }
+    }
+
+    /// Where the results come from.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// The block up to which the index is proven, if it answered.
+    pub fn verified_to(&self) -> Option<u64> {
+        self.verified_to
+    }
+
+    /// The one block that a batch was answered at, if that was asked for.
+    pub fn block(&self) -> Option<BlockId> {
+        self.block
     }
 
     /// A node's error object, untouched, or ours by class.
@@ -77,61 +127,134 @@ impl Reply {
 
     /// Answers of a batch, in the order of the requests.
     pub fn batch(replies: Vec<Self>) -> Self {
-        let mut pieces = Vec::with_capacity(replies.len() * 4 + 1);
+        let mut all = Self { pieces: Vec::with_capacity(replies.len() * 4 + 1), ..Self::default() };
         for (at, reply) in replies.into_iter().enumerate() {
-            pieces.push(Bytes::from_static(if at == 0 { b"[" } else { b"," }));
-            pieces.extend(reply.pieces);
+            all.pieces.push(Piece::Bytes(Bytes::from_static(if at == 0 { b"[" } else { b"," })));
+            all.pieces.extend(reply.pieces);
+            all.source = all.source.and(reply.source);
+            // Of several answers of the index the least proven counts.
+            all.verified_to = match (all.verified_to, reply.verified_to) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
         }
-        pieces.push(Bytes::from_static(b"]"));
-        Self { pieces }.joined_if_small()
+        all.pieces.push(Piece::Bytes(Bytes::from_static(b"]")));
+        all.joined_if_small()
     }
 
-    /// Length in bytes.
-    pub fn len(&self) -> usize {
-        self.pieces.iter().map(Bytes::len).sum()
+    /// Length in bytes; nothing while a part of it is still to come.
+    pub fn len(&self) -> Option<usize> {
+        self.pieces.iter().map(|piece| Some(piece.bytes()?.len())).sum()
     }
 
     /// True for no answer at all.
     pub fn is_empty(&self) -> bool {
-        self.pieces.iter().all(Bytes::is_empty)
+        self.len() == Some(0)
     }
 
-    /// The pieces, to be written one after another.
-    pub fn into_pieces(self) -> Vec<Bytes> {
-        self.pieces
+    /// The pieces, to be written one after another. After an error the connection must break.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, RpcError>> + Send {
+        stream::iter(self.pieces).flat_map(|piece| match piece {
+            Piece::Bytes(bytes) => stream::iter([Ok(bytes)]).boxed(),
+            Piece::Flow { id, flow } => {
+                let head = stream::iter([Ok(Bytes::from(head(&id, RESULT)))]);
+                let parts = stream::unfold(flow, |mut flow| async move {
+                    let part = flow.next().await?;
+                    Some((part, flow))
+                });
+                head.chain(parts).chain(stream::iter([Ok(Bytes::from_static(b"}"))])).boxed()
+            }
+        })
     }
 
-    /// The answer as one piece.
+    /// The same answer with everything in it that was still to come, for whoever can only send whole
+    /// messages. A result that breaks off, or with which the answer outgrows `bytes_max`, becomes an error.
+    pub async fn gathered(mut self, bytes_max: usize) -> Self {
+        let mut room = bytes_max;
+        for piece in &mut self.pieces {
+            if let Piece::Flow { id, flow } = piece {
+                let whole = match gather(flow, room).await {
+                    Ok(result) => Self::result(id, result),
+                    Err(Some(error)) => Self::error(id, &error),
+                    Err(None) => {
+                        let text =
+                            "response is too large for one message, ask over HTTP or for less";
+                        Self::fault(id, &Fault::limit(text))
+                    }
+                };
+                *piece = Piece::Bytes(whole.into_bytes());
+            }
+            room = room.saturating_sub(piece.bytes().map_or(0, Bytes::len));
+        }
+        self
+    }
+
+    /// The answer as one piece. What is still to come must have been gathered before.
     pub fn into_bytes(self) -> Bytes {
-        let mut pieces = self.pieces;
-        if pieces.len() == 1 {
-            return pieces.pop().unwrap_or_default();
+        let mut whole = BytesMut::new();
+        let mut pieces = self.pieces.into_iter().filter_map(|piece| match piece {
+            Piece::Bytes(bytes) => Some(bytes),
+            Piece::Flow { .. } => None,
+        });
+        let first = pieces.next().unwrap_or_default();
+        for piece in pieces {
+            if whole.is_empty() {
+                whole.extend_from_slice(&first);
+            }
+            whole.extend_from_slice(&piece);
         }
-        let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
-        pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
-        whole.freeze()
+        if whole.is_empty() { first } else { whole.freeze() }
     }
 
-    fn compose(id: &[u8], key: &'static [u8], value: Bytes) -> Self {
-        let mut head = BytesMut::with_capacity(if value.len() > COPY_BYTES_MAX {
-            id.len() + 48
-        } else {
-            id.len() + 48 + value.len()
-        });
-        head.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-        head.extend_from_slice(id);
-        head.extend_from_slice(key);
+    fn compose(id: &[u8], key: &[u8], value: Bytes) -> Self {
         if value.len() > COPY_BYTES_MAX {
-            return Self { pieces: vec![head.freeze(), value, Bytes::from_static(b"}")] };
+            let pieces = [head(id, key).into(), value, Bytes::from_static(b"}")];
+            return Self { pieces: pieces.map(Piece::Bytes).into(), ..Self::default() };
         }
-        head.extend_from_slice(&value);
-        head.extend_from_slice(b"}");
-        Self { pieces: vec![head.freeze()] }
+        let mut whole = head(id, key);
+        whole.reserve_exact(value.len() + 1);
+        whole.extend_from_slice(&value);
+        whole.push(b'}');
+        Self { pieces: vec![Piece::Bytes(whole.into())], ..Self::default() }
     }
 
     fn joined_if_small(self) -> Self {
-        if self.len() > COPY_BYTES_MAX { self } else { Self { pieces: vec![self.into_bytes()] } }
+        if self.len().is_none_or(|length| length > COPY_BYTES_MAX) {
+            return self;
+        }
+        let (source, verified_to, block) = (self.source, self.verified_to, self.block);
+        let pieces = vec![Piece::Bytes(self.into_bytes())];
+        Self { pieces, source, verified_to, block }
     }
+}
+
+impl Piece {
+    fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Flow { .. } => None,
+        }
+    }
+}
+
+/// Key of a result in its envelope.
+const RESULT: &[u8] = b",\"result\":";
+
+fn head(id: &[u8], key: &[u8]) -> Vec<u8> {
+    [b"{\"jsonrpc\":\"2.0\",\"id\":", id, key].concat()
+}
+
+/// The whole of a flow; `Err(None)` when it is too large.
+async fn gather(flow: &mut Flow, bytes_max: usize) -> Result<Bytes, Option<RpcError>> {
+    let mut whole = BytesMut::new();
+    while let Some(part) = flow.next().await {
+        let part = part.map_err(Some)?;
+        if whole.len() + part.len() > bytes_max {
+            return Err(None);
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole.freeze())
 }
 
 /// Code (EIP-1474) and words for an error that no node put into words.
@@ -185,7 +308,8 @@ mod tests {
     fn a_large_result_is_not_copied() {
         let result = Bytes::from(vec![b'1'; COPY_BYTES_MAX + 1]);
         let at = result.as_ptr();
-        let pieces = Reply::batch(vec![Reply::result(b"1", result)]).into_pieces();
-        assert!(pieces.iter().any(|piece| piece.as_ptr() == at));
+        let pieces = Reply::batch(vec![Reply::result(b"1", result)]).pieces;
+        let mut pieces = pieces.iter().filter_map(Piece::bytes);
+        assert!(pieces.any(|piece| piece.as_ptr() == at));
     }
 }

@@ -34,9 +34,14 @@ const NONCE: &[&str] = &["nonce too low", "nonce is too low"];
 
 impl Proxy {
     /// Sends a signed transaction.
-    pub(super) async fn send_raw(&self, request: Request) -> Result<Bytes, Refusal> {
+    pub(super) async fn send_raw(self: &Arc<Self>, request: Request) -> Result<Bytes, Refusal> {
         let parsed: Result<[Raw; 1], _> = serde_json::from_slice(&request.params);
-        let Ok([raw]) = parsed else { return self.forward(request, true).await };
+        let Ok([raw]) = parsed else {
+            let options =
+                CallOptions { timeout: self.limits.timeout, write: true, ..Default::default() };
+            let call = Call::new(request.method, request.params);
+            return Ok(Box::pin(self.pool.call_with(&call, &options)).await?.result);
+        };
         self.check_chain(&raw)?;
         let hash = keccak256(&raw);
         let outcome = broadcast(&self.pool, request.params).await;

@@ -25,7 +25,7 @@ async fn send(chain: u64, scripts: Vec<Script>, raw: &str) -> (Value, Vec<FakeNo
         nodes.push(FakeNode::start(script).await);
     }
     let config = chain_of(chain, nodes.iter().map(FakeNode::http_url).collect());
-    let proxy = Proxy::new(Pool::new(&config), Policy::default(), Limits::default());
+    let proxy = Arc::new(Proxy::new(Pool::new(&config), Policy::default(), Limits::default()));
     let call =
         json!({"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": [raw]});
     let reply = proxy.answer(&Bytes::from(call.to_string())).await.expect("a reply");

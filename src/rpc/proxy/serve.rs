@@ -3,20 +3,22 @@
 //! A question about a recent block is asked by hash. Whenever that does not work out, the client's own
 //! words go to a provider untouched, and nothing is kept.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{B256, U64};
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::believe::{Belief, Heard};
 use super::cache::{Answers, Kept, Key, Outcome, key};
 use super::method::{BlockParam, Subject, block_param, subject};
+use super::payload::{Found, Got, Source};
+use super::policy::Verify;
 use super::reply::Fault;
 use super::request::Request;
 use super::view::{Place, Tip};
-use super::{Proxy, Refusal};
+use super::{Aim, Proxy, Refusal};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::eth::Which;
 use crate::rpc::pool::{CallOptions, quantity};
@@ -37,6 +39,8 @@ struct Plan {
     min_head: Option<u64>,
     /// The block that the answer speaks of, while a reorg may replace it.
     pin: Option<(u64, B256)>,
+    /// The answer is held against a receipts root.
+    proven: bool,
 }
 
 impl Proxy {
@@ -45,7 +49,7 @@ impl Proxy {
         &self,
         mut methods: impl Iterator<Item = &'a str>,
     ) -> Option<Tip> {
-        if methods.any(|method| subject(method) != Subject::Unknown) {
+        if methods.any(|method| !matches!(subject(method), Subject::Unknown | Subject::Network)) {
             // Not knowing the head is better than not answering: the providers know it too.
             return tokio::time::timeout(TIP_TIMEOUT, self.view.tip()).await.ok().flatten();
         }
@@ -64,7 +68,11 @@ impl Proxy {
     }
 
     /// Answers a read.
-    pub(super) async fn read(&self, request: Request, tip: Option<Tip>) -> Result<Bytes, Refusal> {
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        request: Request,
+        aim: Aim,
+    ) -> Result<Found, Refusal> {
         let subject = subject(&request.method);
         let params: Vec<&RawValue> = match serde_json::from_slice(&request.params) {
             Ok(params) => params,
@@ -72,43 +80,52 @@ impl Proxy {
         };
         let params: Vec<&str> = params.into_iter().map(RawValue::get).collect();
         match subject {
-            Subject::Head => self.head(request, tip).await,
-            Subject::Logs => Box::pin(self.get_logs(request.clone(), &params, tip)).await,
+            Subject::Head => self.head(request, aim).await,
+            Subject::Network if params.is_empty() => {
+                Ok(Found::hub(format!("\"{}\"", self.pool.chain_id().0)))
+            }
+            Subject::Logs => Box::pin(self.get_logs(request.clone(), &params, aim)).await,
             Subject::Transaction => {
                 let key = key(&request.method, &params);
-                self.transaction(request.clone(), key).await
+                self.transaction(request.clone(), key, aim).await
             }
-            _ => match self.plan(subject, &request.method, &params, tip) {
-                Some(plan) => self.kept(request.clone(), plan).await,
-                None => self.forward_and_learn(request.clone()).await,
+            _ => match self.plan(subject, &request.method, &params, aim) {
+                Some(plan) => self.kept(request.clone(), plan, aim).await,
+                None => self.forward_and_learn(request.clone(), aim).await,
             },
         }
     }
 
-    async fn head(&self, request: Request, tip: Option<Tip>) -> Result<Bytes, Refusal> {
-        if let Some(tip) = tip {
-            return Ok(format!("\"{:#x}\"", tip.number).into());
+    async fn head(self: &Arc<Self>, request: Request, aim: Aim) -> Result<Found, Refusal> {
+        if let Some(tip) = aim.tip {
+            return Ok(Found::hub(format!("\"{:#x}\"", tip.number)));
         }
-        self.forward_and_learn(request).await
+        self.forward_and_learn(request, aim).await
     }
 
     /// Forwards untouched and notes what block the client will know of.
-    async fn forward_and_learn(&self, request: Request) -> Result<Bytes, Refusal> {
+    async fn forward_and_learn(
+        self: &Arc<Self>,
+        request: Request,
+        aim: Aim,
+    ) -> Result<Found, Refusal> {
         let by_number = request.method == "eth_blockNumber";
         let by_block = matches!(request.method.as_str(), "eth_getBlockByNumber");
-        let result = self.not_null(request).await?;
-        if by_number {
-            quantity(&result).inspect(|number| self.view.note_told(*number));
-        } else if by_block && let Ok(block) = serde_json::from_slice::<Numbered>(&result) {
-            self.view.note_told(block.number.to());
+        let found = self.not_null(request, aim).await?;
+        if let Some(result) = found.whole() {
+            if by_number {
+                quantity(result).inspect(|number| self.view.note_told(*number));
+            } else if by_block && let Ok(block) = serde_json::from_slice::<Numbered>(result) {
+                self.view.note_told(block.number.to());
+            }
         }
-        Ok(result)
+        Ok(found)
     }
 
     /// Forwards untouched; `null` for what may exist is asked for elsewhere before it is given out.
-    async fn not_null(&self, request: Request) -> Result<Bytes, Refusal> {
+    async fn not_null(self: &Arc<Self>, request: Request, aim: Aim) -> Result<Found, Refusal> {
         let subject = subject(&request.method);
-        let proof = self.receipts_named(&request);
+        let proof = self.receipts_named(&request, aim);
         let belief = match (subject, request.method.as_str()) {
             (_, RECEIPTS) if let Some(which) = proof => Belief::Receipts(which),
             (Subject::Transaction, "eth_getTransactionByHash") => Belief::Mined,
@@ -120,22 +137,38 @@ impl Proxy {
             CallOptions { timeout: self.limits.timeout, hedge: true, ..CallOptions::default() };
         let call = Call::new(request.method, request.params);
         match self.hear(&call, options, &belief).await? {
-            Heard::Doubted(_) if proof.is_some() => Err(false_receipts().into()),
-            heard => Ok(heard.answer().result),
+            // That nobody has the block is an answer; receipts that are not the block's are none.
+            Heard::Doubted(answer) if proof.is_some() && answer.result.as_ref() != b"null" => {
+                Err(false_receipts().into())
+            }
+            heard => Ok(Found::upstream(heard.answer().result)),
         }
     }
 
+    /// True where what the newest block named says is to be proven.
+    pub(super) fn wants_proof(&self, aim: Aim, newest: Option<u64>) -> bool {
+        self.proofs.is_some()
+            && match aim.verify.unwrap_or(self.limits.verify) {
+                Verify::Off => false,
+                Verify::All => true,
+                Verify::Recent => {
+                    newest.is_none_or(|number| self.view.place(number) != Place::Settled)
+                }
+            }
+    }
+
     /// The block whose receipts are asked for, where they are to be proven.
-    fn receipts_named(&self, request: &Request) -> Option<Which> {
+    fn receipts_named(&self, request: &Request, aim: Aim) -> Option<Which> {
         if request.method != RECEIPTS || self.proofs.is_none() || !self.may_exist(&request.params) {
             return None;
         }
         let params: Vec<&RawValue> = serde_json::from_slice(&request.params).ok()?;
-        match block_param(params.first()?.get()) {
-            BlockParam::Number(number) => Some(Which::Number(number)),
-            BlockParam::Hash(hash) => Some(Which::Hash(hash)),
-            _ => None,
-        }
+        let (which, newest) = match block_param(params.first()?.get()) {
+            BlockParam::Number(number) => (Which::Number(number), Some(number)),
+            BlockParam::Hash(hash) => (Which::Hash(hash), None),
+            _ => return None,
+        };
+        self.wants_proof(aim, newest).then_some(which)
     }
 
     /// False for a block above every head that anybody named.
@@ -147,13 +180,8 @@ impl Proxy {
         }
     }
 
-    fn plan(
-        &self,
-        subject: Subject,
-        method: &str,
-        params: &[&str],
-        tip: Option<Tip>,
-    ) -> Option<Plan> {
+    fn plan(&self, subject: Subject, method: &str, params: &[&str], aim: Aim) -> Option<Plan> {
+        let tip = aim.tip;
         let at = if let Subject::State { at } = subject { at } else { 0 };
         let named = match block_param(params.get(at)?) {
             BlockParam::Latest => BlockParam::Number(tip?.number),
@@ -161,6 +189,8 @@ impl Proxy {
             other => other,
         };
         let (number, hash) = match (named, subject) {
+            // A number where a hash belongs is the node's to refuse.
+            (BlockParam::Number(_), Subject::BlockHash) => return None,
             (BlockParam::Number(number), _) => match self.view.place(number) {
                 // While a newer head is known, what we know of recent blocks may be orphaned.
                 Place::Recent(_) if tip.is_none() => return None,
@@ -186,17 +216,27 @@ impl Proxy {
         };
         let mut asked = params.to_vec();
         *asked.get_mut(at)? = &block;
-        let key = key(&method, &asked);
+        // A proven answer is another one than the same answer on a provider's word.
+        let proven = method == RECEIPTS && self.wants_proof(aim, number);
+        let key = match proven {
+            true => key(&method, &[&asked[..], &["proven"]].concat()),
+            false => key(&method, &asked),
+        };
         let call = Call::new(method, format!("[{}]", asked.join(",")));
-        Some(Plan { key, call, min_head: number, pin: number.zip(hash) })
+        Some(Plan { key, call, min_head: number, pin: number.zip(hash), proven })
     }
 
-    async fn kept(&self, request: Request, plan: Plan) -> Result<Bytes, Refusal> {
+    async fn kept(
+        self: &Arc<Self>,
+        request: Request,
+        plan: Plan,
+        aim: Aim,
+    ) -> Result<Found, Refusal> {
         let turn = match self.answers.get(&plan.key).await {
-            Ok(kept) if self.still_true(&kept) => return give(&kept.outcome),
+            Ok(kept) if self.still_true(&kept) => return give(Source::CACHE, &kept.outcome),
             Ok(_) => {
                 self.answers.forget(&plan.key);
-                return self.forward_and_learn(request).await;
+                return self.forward_and_learn(request, aim).await;
             }
             Err(turn) => turn,
         };
@@ -206,33 +246,39 @@ impl Proxy {
             hedge: true,
             ..CallOptions::default()
         };
-        let belief = match (&self.proofs, plan.pin, plan.min_head) {
-            (Some(_), Some((_, hash)), _) if plan.call.method == RECEIPTS => {
-                Belief::Receipts(Which::Hash(hash))
-            }
-            (Some(_), None, Some(number)) if plan.call.method == RECEIPTS => {
-                Belief::Receipts(Which::Number(number))
-            }
-            _ => Belief::NotNull,
+        let which = match (plan.pin, plan.min_head) {
+            (Some((_, hash)), _) => Some(Which::Hash(hash)),
+            (None, number) => number.map(Which::Number),
         };
-        let heard = match belief {
+        let heard = match which.filter(|_| plan.proven) {
             // A null is the caller's to judge: it goes on with the client's own words.
-            Belief::NotNull => Box::pin(self.pool.call_with(&plan.call, &options)).await,
-            belief => match self.hear(&plan.call, options, &belief).await {
-                Ok(Heard::Believed(answer)) => Ok(answer),
+            None => match self.ask(plan.call.clone(), &options).await {
+                Ok(Got::Whole(result)) => Ok(result),
+                // Too large to be kept.
+                Ok(open) => {
+                    drop(turn);
+                    return Ok(self.found(&plan.call.method, open));
+                }
+                Err(error) => Err(error),
+            },
+            Some(which) => match self.hear(&plan.call, options, &Belief::Receipts(which)).await {
+                Ok(Heard::Believed(answer)) => Ok(answer.result),
+                Ok(Heard::Doubted(answer)) if answer.result.as_ref() == b"null" => {
+                    Ok(answer.result)
+                }
                 Ok(Heard::Doubted(_)) => Err(false_receipts()),
                 Err(error) => Err(error),
             },
         };
         let outcome = match heard {
-            Ok(answer) if answer.result.as_ref() != b"null" => Outcome::Result(answer.result),
+            Ok(result) if result.as_ref() != b"null" => Outcome::Result(result),
             Err(RpcError { class: ErrorClass::Execution, object: Some(object), .. }) => {
                 Outcome::Error(object)
             }
             // Orphaned meanwhile, or a node that cannot be asked by hash: the client's own words.
             Ok(_) | Err(_) => {
                 drop(turn);
-                return self.forward_and_learn(request).await;
+                return self.forward_and_learn(request, aim).await;
             }
         };
         let pin = match (plan.pin, &outcome) {
@@ -241,7 +287,7 @@ impl Proxy {
         };
         let kept = Kept { outcome, pin };
         let certain = pin.is_some() || plan.min_head.is_some();
-        let answer = give(&kept.outcome);
+        let answer = give(Source::UPSTREAM, &kept.outcome);
         if certain && self.still_true(&kept) {
             Answers::keep(turn, kept);
         }
@@ -249,15 +295,21 @@ impl Proxy {
     }
 
     /// A mined transaction is kept as long as its block is canonical.
-    async fn transaction(&self, request: Request, key: Key) -> Result<Bytes, Refusal> {
+    async fn transaction(
+        self: &Arc<Self>,
+        request: Request,
+        key: Key,
+        aim: Aim,
+    ) -> Result<Found, Refusal> {
         if let Some(kept) = self.answers.peek(&key) {
             if self.still_true(&kept) {
-                return give(&kept.outcome);
+                return give(Source::CACHE, &kept.outcome);
             }
             self.answers.forget(&key);
         }
-        let result = self.not_null(request).await?;
-        let mined = serde_json::from_slice::<Option<Mined>>(&result).ok().flatten();
+        let found = self.not_null(request, aim).await?;
+        let Some(result) = found.whole() else { return Ok(found) };
+        let mined = serde_json::from_slice::<Option<Mined>>(result).ok().flatten();
         if let Some(Mined { block_number: Some(number), block_hash: Some(hash) }) = mined {
             let pin = (number.to::<u64>(), hash);
             self.view.note_told(pin.0);
@@ -268,7 +320,7 @@ impl Proxy {
                 Answers::keep(turn, Kept { outcome, pin: Some(pin) });
             }
         }
-        Ok(result)
+        Ok(found)
     }
 
     fn still_true(&self, kept: &Kept) -> bool {
@@ -280,9 +332,9 @@ fn false_receipts() -> RpcError {
     RpcError::of_pool(ErrorClass::NotYet, "no provider's receipts are those of the block")
 }
 
-fn give(outcome: &Outcome) -> Result<Bytes, Refusal> {
+fn give(source: Source, outcome: &Outcome) -> Result<Found, Refusal> {
     match outcome {
-        Outcome::Result(result) => Ok(result.clone()),
+        Outcome::Result(result) => Ok(Found::of(source, result.clone())),
         Outcome::Error(object) => Err(Refusal::Node(RpcError {
             class: ErrorClass::Execution,
             object: Some(object.clone()),

@@ -23,6 +23,8 @@ use super::{Proxy, Refusal};
 use crate::rpc::eth::LogFilter;
 use crate::telemetry::metrics::{GaugeGuard, Metric, gauge};
 
+/// Largest answer in one message: a socket cannot break off a message and go on, so it is held whole.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Messages between the session and the writer of the socket.
 const OUTGOING_MAX: usize = 256;
 
@@ -106,7 +108,7 @@ impl Session {
             Body::Batch(items) => self.batch(items, &mut opened).await,
         };
         if let Some(reply) = reply
-            && self.out.send(Outgoing::Text(reply.into_bytes())).await.is_err()
+            && self.out.send(Outgoing::Text(whole(reply).await)).await.is_err()
         {
             return;
         }
@@ -203,6 +205,10 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.subscriptions().drain().for_each(|(_, task)| task.abort());
     }
+}
+
+async fn whole(reply: Reply) -> Bytes {
+    reply.gathered(MESSAGE_BYTES_MAX).await.into_bytes()
 }
 
 fn is_subscription(method: &str) -> bool {

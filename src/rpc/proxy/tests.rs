@@ -3,7 +3,7 @@
 use super::*;
 use crate::rpc::fake::{FakeNode, Script, chain};
 
-async fn door() -> (Proxy, FakeNode) {
+async fn door() -> (Arc<Proxy>, FakeNode) {
     let node = FakeNode::start(Script::new(|method, params| match method {
         "eth_chainId" => Ok("\"0x1\"".into()),
         "eth_echo" => Ok(params.to_string()),
@@ -16,10 +16,10 @@ async fn door() -> (Proxy, FakeNode) {
     }))
     .await;
     let pool = Pool::new(&chain(std::slice::from_ref(&node)));
-    (Proxy::new(pool, Policy::default(), Limits::default()), node)
+    (Arc::new(Proxy::new(pool, Policy::default(), Limits::default())), node)
 }
 
-async fn ask(proxy: &Proxy, body: &str) -> String {
+async fn ask(proxy: &Arc<Proxy>, body: &str) -> String {
     let reply = proxy.answer(&Bytes::copy_from_slice(body.as_bytes())).await;
     reply.map(|r| String::from_utf8(r.into_bytes().to_vec()).expect("text")).unwrap_or_default()
 }
@@ -85,7 +85,8 @@ async fn notifications_say_nothing_and_reach_no_node() {
 async fn the_chain_id_needs_no_node() {
     let (proxy, node) = door().await;
     assert!(ask(&proxy, &call("1", "eth_chainId")).await.contains("\"result\":\"0x1\""));
-    assert_eq!(node.calls("eth_chainId"), 0);
+    assert!(ask(&proxy, &call("1", "net_version")).await.contains("\"result\":\"1\""));
+    assert_eq!((node.calls("eth_chainId"), node.calls("net_version")), (0, 0));
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 //!
 //! Knows the envelope and the shape of logs, not what a method means. Results stay raw bytes.
 
+pub(crate) mod envelope;
+
 pub mod hex;
 
 mod layout;

@@ -1,20 +1,25 @@
 //! Calls as text. Ids are ours: small numbers, never a client's.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
+
+use crate::rpc::endpoint::stream::Spill;
 
 /// One call: method and the raw JSON text of its params.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub method: Cow<'static, str>,
     pub params: Bytes,
+    /// Where an answer goes that is too large to be held; `None` holds it.
+    pub spill: Option<Arc<Spill>>,
 }
 
 impl Call {
     /// A call whose `params` is already JSON text, such as `["0x1",false]`.
     pub fn new(method: impl Into<Cow<'static, str>>, params: impl Into<Bytes>) -> Self {
-        Self { method: method.into(), params: params.into() }
+        Self { method: method.into(), params: params.into(), spill: None }
     }
 
     /// Appends the call with `id` to `out`.

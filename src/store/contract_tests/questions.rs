@@ -6,12 +6,13 @@ use alloy_primitives::{Address, U256};
 
 use super::Backend;
 use super::world::{
-    Block, CHAIN, Made, SIGNATURES, What, World, account, holding, layout, parties, transfer,
+    Block, CHAIN, Made, SIGNATURES, What, World, account, holding, layout, parties, raw, transfer,
 };
 use crate::pipeline::store::{CommitMode, Store};
-use crate::store::read::{ContractFilter, EventQuery, Order, Queries, QueryError};
+use crate::store::read::{ContractFilter, EventQuery, Order, Queries, QueryError, RawLogQuery};
 use crate::types::asset::{Doc, DocKey, Holding, TokenMetadata};
-use crate::types::chain::{ChainId, Finality};
+use crate::types::chain::{BlockRange, ChainId, Finality};
+use crate::types::log::LogBuf;
 
 /// Every page of a list of events, by its place.
 async fn walk(store: &impl Queries, mut query: EventQuery) -> Vec<(u64, u64, u32)> {
@@ -352,4 +353,88 @@ pub(crate) async fn undecoded_logs_are_kept_and_counted(backend: &impl Backend) 
     assert!(page.items[0].args.is_empty());
     let chain = &store.chains().await.expect("chains")[0];
     assert_eq!((chain.logs, chain.events, chain.undecoded), (2, 1, 1));
+}
+
+pub(crate) async fn raw_logs_are_those_of_the_chain_or_none_at_all(backend: &impl Backend) {
+    let (store, world) = filled(backend, CommitMode::Live).await;
+    let (first, last) = (1, world.head().expect("blocks").number);
+    let mut tokens: Vec<Address> =
+        world.blocks.iter().flat_map(|block| block.logs.iter().map(|log| log.token)).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    let ask = |from, to, addresses: &[Address]| RawLogQuery {
+        chain: CHAIN,
+        range: BlockRange { from, to },
+        addresses: addresses.to_vec(),
+        topics: Default::default(),
+        scan_max: 10_000,
+    };
+    let all = |query: &RawLogQuery| {
+        let mut logs = LogBuf::default();
+        for block in &world.blocks {
+            for (index, log) in block.logs.iter().enumerate() {
+                let (fields, data) = raw(block, index, log);
+                let inside = (query.range.from..=query.range.to).contains(&fields.block_number);
+                let meant =
+                    query.topics.iter().zip(fields.topics).enumerate().all(|(at, (t, is))| {
+                        t.is_empty() || (at < fields.topic_count.into() && t.contains(&is))
+                    });
+                if inside && meant && query.addresses.contains(&log.token) {
+                    logs.push(&fields, &data).expect("small");
+                }
+            }
+        }
+        logs
+    };
+    let flat = |logs: &LogBuf| {
+        let one = |log: crate::types::log::LogView<'_>| {
+            let head = log.head;
+            let place = (head.block_number, head.block_hash, head.log_index);
+            (
+                place,
+                head.address,
+                head.tx_hash,
+                head.tx_index,
+                log.topics().to_vec(),
+                log.data.to_vec(),
+            )
+        };
+        logs.iter().map(one).collect::<Vec<_>>()
+    };
+    let some = raw(&world.blocks[0], 0, &world.blocks[0].logs[0]).0.topics;
+    let mut by_topic = ask(first, last, &tokens);
+    by_topic.topics[0] = vec![some[0]];
+    let mut by_second = ask(first, last, &tokens);
+    by_second.topics[1] = vec![some[1]];
+    for query in [
+        ask(first, last, &tokens),
+        ask(first + 3, last - 7, &tokens[..2]),
+        ask(last, last, &tokens),
+        ask(first, last, &[account(999_999)]),
+        by_topic,
+        by_second,
+    ] {
+        let found = store.raw_logs(query.clone()).await.expect("logs").expect("indexed");
+        // No more than whether: the logs themselves fill pages.
+        assert!(flat(&found.logs) == flat(&all(&query)), "{query:?}");
+        let time = |number| {
+            world.blocks.iter().find(|b| b.block.number == number).map(|b| b.block.timestamp)
+        };
+        assert!(found.logs.iter().all(|log| log.head.timestamp == time(log.head.block_number)));
+        let hash = world.blocks.iter().find(|b| b.block.number == query.range.to);
+        assert_eq!(found.last_hash, hash.map(|b| b.block.hash));
+        assert_eq!(found.verified_through, Some(last));
+    }
+    let scarce = RawLogQuery { scan_max: 3, ..ask(first, last, &tokens) };
+    let elsewhere = RawLogQuery { chain: ChainId(5), ..ask(first, last, &tokens) };
+    for query in [
+        ask(first - 1, last, &tokens),
+        ask(first, last + 1, &tokens),
+        ask(last, first, &tokens),
+        ask(first, last, &[]),
+        scarce,
+        elsewhere,
+    ] {
+        assert!(store.raw_logs(query.clone()).await.expect("an answer").is_none(), "{query:?}");
+    }
 }

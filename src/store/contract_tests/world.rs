@@ -311,7 +311,8 @@ pub(crate) fn parties(what: &What) -> Vec<Address> {
     }
 }
 
-fn raw(block: &Block, index: usize, log: &Made) -> (LogFields, Vec<u8>) {
+/// A log as the chain has it.
+pub(crate) fn raw(block: &Block, index: usize, log: &Made) -> (LogFields, Vec<u8>) {
     let number = |value: u64| B256::from(U256::from(value));
     let (words, indexed): (Vec<B256>, usize) = match log.what {
         What::Transfer { from, to, value } => {

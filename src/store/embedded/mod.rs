@@ -42,7 +42,8 @@ use self::writer::{Command, Writer};
 use crate::pipeline::error::StoreError;
 use crate::pipeline::store::{ChainState, CommitUnit, Store, Undo};
 use crate::store::read::{
-    ChainIndex, EventQuery, HolderRecord, HoldersPage, Page, Queries, QueryError, TokenRecord,
+    ChainIndex, EventQuery, HolderRecord, HoldersPage, Page, Queries, QueryError, RawLogQuery,
+    RawLogs, TokenRecord,
 };
 use crate::types::asset::{Doc, DocKey, TokenMetadata};
 use crate::types::chain::{BlockId, ChainId};
@@ -219,6 +220,15 @@ impl Store for Embedded {
         self.writer()?.ask(|reply| Command::Finalize { chain, block, reply }).await
     }
 
+    async fn covered_since(
+        &self,
+        chain: ChainId,
+        filters: &str,
+    ) -> Result<Option<u64>, StoreError> {
+        let filters = filters.to_owned();
+        self.writer()?.ask(|reply| Command::CoveredSince { chain, filters, reply }).await.map(Some)
+    }
+
     async fn end_bulk(&self) -> Result<(), StoreError> {
         self.writer()?.ask(|reply| Command::EndBulk { reply }).await
     }
@@ -330,6 +340,13 @@ impl Queries for Embedded {
     ) -> Result<Vec<(FeedCursor, FeedItem)>, QueryError> {
         let dictionary = Arc::clone(&self.dictionary);
         self.readers.run(move |connection| feed::page(connection, &dictionary, cursor, limit)).await
+    }
+
+    async fn raw_logs(&self, query: RawLogQuery) -> Result<Option<RawLogs>, QueryError> {
+        let dictionary = Arc::clone(&self.dictionary);
+        self.readers
+            .run(move |connection| Ok(raw_logs::in_range(connection, &dictionary, &query)?))
+            .await
     }
 
     async fn tokens_without_metadata(

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
@@ -17,7 +17,7 @@ use super::dictionary::Dictionary;
 use super::error::stopped;
 use super::intern::{self, Interner};
 use super::lock::DirectoryLock;
-use super::rows::int;
+use super::rows::{int, uint};
 use super::{chains, feed_rows, readers, schema};
 use crate::pipeline::error::StoreError;
 use crate::pipeline::store::{CommitMode, CommitUnit};
@@ -50,6 +50,7 @@ pub(super) enum Command {
     Commit { unit: Arc<CommitUnit>, reply: Reply<u64> },
     Finalize { chain: ChainId, block: u64, reply: Reply<u64> },
     EndBulk { reply: Reply<()> },
+    CoveredSince { chain: ChainId, filters: String, reply: Reply<u64> },
     PutMetadata { chain: ChainId, token: Address, metadata: TokenMetadata, reply: Reply<()> },
 }
 
@@ -169,6 +170,9 @@ impl Work {
                     .and_then(|at| self.committer.finalize(at, block));
                 reply.send(done).ok();
             }
+            Command::CoveredSince { chain, filters, reply } => {
+                reply.send(self.covered_since(chain, &filters)).ok();
+            }
             Command::EndBulk { reply } => {
                 reply.send(self.end_bulk()).ok();
             }
@@ -208,6 +212,30 @@ impl Work {
 
     fn holds_little(&self) -> bool {
         self.committer.chains.iter().map(|chain| chain.logs).sum::<u64>() <= DEFER_LOGS_MAX
+    }
+
+    /// Keeps what the chain is indexed with, and from which block on that has been so.
+    fn covered_since(&mut self, chain: ChainId, filters: &str) -> Result<u64, StoreError> {
+        let at = chain_at(&self.committer.chains, chain)?;
+        let next = self.committer.chains[at].cursor.map_or(0, |cursor| cursor.number + 1);
+        let connection = &self.committer.connection;
+        let (with, since) = (format!("filters:{chain}"), format!("covered_since:{chain}"));
+        let known: Option<String> = connection
+            .query_row("SELECT value FROM setting WHERE key = ?1", [&with], |row| row.get(0))
+            .optional()?;
+        if known.as_deref() == Some(filters) {
+            let block: i64 = connection.query_row(
+                "SELECT value FROM setting WHERE key = ?1",
+                [&since],
+                |row| row.get(0),
+            )?;
+            // After a rewind below it everything is indexed anew, from wherever that begins.
+            return Ok(uint(block)?.min(next));
+        }
+        let mut insert = connection.prepare("INSERT OR REPLACE INTO setting VALUES(?1, ?2)")?;
+        insert.execute((&since, int(next)?))?;
+        insert.execute((&with, filters))?;
+        Ok(next)
     }
 
     fn end_bulk(&mut self) -> Result<(), StoreError> {
