@@ -34,6 +34,14 @@ sim: ## seeded runs of the daemon against lying, forking, failing providers, wit
 contracts: ## every check of contracts/: tests, coverage, gas, layouts, ABIs, governance, slither
 	@contracts/run all
 
+.PHONY: web
+web: ## build the front ends, which the next build of the daemon carries
+	@scripts/web build
+
+.PHONY: screens
+screens: ## photograph every page into docs/screens/ (needs a debug build of the daemon)
+	@scripts/web screens
+
 .PHONY: chaos
 chaos: ## full chaos matrix, 10,000 log queries, the kill at 500 rps, 1,000 streaming clients (SEED=1)
 	@scripts/chaos $(or $(SEED),1)

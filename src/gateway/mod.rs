@@ -24,6 +24,8 @@ mod openapi;
 
 mod landing;
 
+mod web;
+
 mod limits;
 
 mod measure;
@@ -82,7 +84,8 @@ pub fn build(parts: Parts) -> Router {
     Router::new()
         .merge(data)
         .merge(rest::open(api).layer(compression.clone()))
-        .merge(landing::routes().layer(compression))
+        .merge(landing::routes().layer(compression.clone()))
+        .merge(web::routes().layer(compression))
         .fallback(route_unknown)
         .method_not_allowed_fallback(method_not_allowed)
         // The edge has the limit of the configuration; the framework's own 2 MB would come first.

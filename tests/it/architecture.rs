@@ -81,6 +81,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("async_trait", ASYNC_ROOMS),
     ("aws_lc_rs", &["store", "gateway"]),
     ("axum", &["gateway"]),
+    ("rust_embed", &["gateway"]),
     ("backon", &["rpc"]),
     ("bson", &["store"]),
     ("clap", &["cli"]),
