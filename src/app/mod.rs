@@ -12,6 +12,8 @@ pub mod check;
 
 pub mod status;
 
+pub mod storage;
+
 mod enrich;
 
 mod gauges;
