@@ -14,6 +14,10 @@ pub mod status;
 
 pub mod storage;
 
+pub mod control;
+
+pub mod reload;
+
 mod enrich;
 
 mod gauges;
