@@ -30,6 +30,11 @@ sim: ## seeded runs of the daemon against lying, forking, failing providers, wit
 	RWAHUB_TEST_SIM_RUNS=$(or $(N),1000) RWAHUB_TEST_SIM_SEED=$(or $(SEED),1) \
 	  cargo test $(FEATURES) --test it sim_index -- --nocapture
 
+.PHONY: mongo-kills
+mongo-kills: ## kill -9 of indexer and FerretDB while the chain forks, a writer asleep for 30 s (N=200, SEED=1)
+	RWAHUB_TEST_MONGO_KILLS=$(or $(N),200) RWAHUB_TEST_MONGO_SEED=$(or $(SEED),1) RWAHUB_TEST_MONGO_SLEEP=30 \
+	  cargo test $(FEATURES) --test it mongo_crash -- --nocapture
+
 .PHONY: contracts
 contracts: ## every check of contracts/: tests, coverage, gas, layouts, ABIs, governance, slither
 	@contracts/run all

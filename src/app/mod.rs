@@ -12,6 +12,8 @@ pub mod check;
 
 pub mod status;
 
+pub mod storage;
+
 pub mod control;
 
 pub mod reload;

@@ -75,12 +75,27 @@ enum Command {
         #[arg(long, value_name = "N")]
         to: u64,
     },
+    /// What a shared store needs of its server
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// Starts a simulated chain whose providers fail on demand (docs/sim.md)
     Sim(Box<sim::SimArguments>),
     /// Prints a shell completion script
     Completions {
         /// The shell to complete for
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Prints the commands that distribute the collections over a sharded MongoDB cluster
+    Shard {
+        /// Sends them, to a router (mongos)
+        #[arg(long)]
+        apply: bool,
     },
 }
 
@@ -174,6 +189,13 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
         Command::Rewind { chain, to } => {
             let block = app::backfill::rewind(&config, ChainId(chain), to).await?;
             report::rewound(ChainId(chain), block, json)?;
+        }
+        Command::Store { command: StoreCommand::Shard { apply } } => {
+            let outcomes = app::storage::shard(&config.store, apply).await?;
+            report::sharded(&outcomes, json)?;
+            if outcomes.iter().any(|(_, outcome)| matches!(outcome, Some(Err(_)))) {
+                return Err(Failure::Told);
+            }
         }
         Command::Sim(_) | Command::Completions { .. } => {}
     }

@@ -198,8 +198,20 @@ pub const STORE: Section = Section {
     repeated: false,
     doc: "Where data is kept.",
     keys: &[
-        key("kind", "`embedded`", Default, "`embedded`: one SQLite file, nothing to install."),
+        key(
+            "kind",
+            "`embedded`, `mongodb`",
+            Default,
+            "`embedded`: one SQLite file, nothing to install. `mongodb`: a database that several processes share.",
+        ),
         key("path", "path", Default, "Folder of the embedded store, from the working directory."),
+        key(
+            "url",
+            "text or `{ file = \"..\" }`",
+            Optional,
+            "With `mongodb`: `mongodb://user:password@host:port/database?options`, or `mongodb+srv`. TLS (`tls`, `tlsCAFile`), authentication (`authSource`, `authMechanism`) and where questions are answered (`readPreference`) are options of it. `${NAME}` is replaced from the environment. Never printed beyond its hosts.",
+        ),
+        key("url_file", "path", Optional, "Instead of `url`: a file that holds it."),
     ],
 };
 

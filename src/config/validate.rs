@@ -37,7 +37,7 @@ pub(super) fn check(
     let root = Reader::open(tree, &keys::ROOT, String::new(), place, &faults, &[]);
     let chains = chains(&root, sources, &mut warnings);
     let contracts = contract::contracts(&root, sources, &chains, &mut warnings);
-    let parts = (store(&root), cache(&root), bus(&root), gateway(&root), telemetry(&root));
+    let parts = (store(&root, sources), cache(&root), bus(&root), gateway(&root), telemetry(&root));
     if let (.., Some(gateway), Some(telemetry)) = &parts {
         check_ports(&root, gateway.listen, telemetry.metrics_listen);
     }
@@ -143,9 +143,17 @@ fn back_end<'a>(
     None
 }
 
-fn store(root: &Reader<'_>) -> Option<Store> {
-    let reader = back_end(root, &keys::STORE, &["mongodb"])?;
-    reader.choice("kind", &[("embedded", ())]);
+fn store(root: &Reader<'_>, sources: &Sources<'_>) -> Option<Store> {
+    let reader = root.table("store", &keys::STORE, &[])?;
+    if reader.choice("kind", &[("embedded", false), ("mongodb", true)])? {
+        let url = provider::database_url(&reader, sources)?;
+        return Some(Store::MongoDb { url });
+    }
+    if let Some(key) = ["url", "url_file"].into_iter().find(|key| reader.get(key).is_some()) {
+        // Whoever wrote a URL wanted the server.
+        let hint = format!("set kind = \"mongodb\", or remove {key}");
+        reader.fault_showing(key, None, "given, but kind does not use it", Some(hint));
+    }
     let path = reader.text("path")?;
     if path.trim().is_empty() {
         reader.fault("path", "empty", "name a folder, such as \"data\"");
