@@ -21,6 +21,7 @@ mod e2e_crash;
 mod e2e_live;
 mod e2e_rpc_clients;
 mod e2e_suite;
+mod made_blocks;
 mod real_blocks;
 mod services;
 mod sim_index;
