@@ -17,6 +17,7 @@ use super::live::Live;
 use super::reload::{Reloader, Source};
 use super::{control, enrich, gauges, reload};
 use crate::chain::follow::Doorbell;
+use crate::chain::pool_node;
 use crate::config::{self, Config};
 use crate::gateway;
 use crate::gateway::admin::{self, Admin};
@@ -154,14 +155,18 @@ async fn listen(
             signal = heads.next() => signal,
             () = stop.cancelled() => return,
         };
-        let hash = match signal {
-            Some(Signal::Head(head)) => Some(head.hash),
-            Some(Signal::Log(hint)) if !hint.removed => Some(hint.block_hash),
+        let doorbell = match signal {
+            Some(Signal::Head(head)) => {
+                Doorbell { hash: Some(head.hash), header: pool_node::pushed(&head) }
+            }
+            Some(Signal::Log(hint)) if !hint.removed => {
+                Doorbell { hash: Some(hint.block_hash), header: None }
+            }
             // What is taken back says that there is a new head, not which.
-            Some(Signal::Log(_)) => None,
+            Some(Signal::Log(_)) => Doorbell::default(),
             None => return,
         };
-        ring(&bell, Doorbell { hash });
+        ring(&bell, doorbell);
     }
 }
 

@@ -23,6 +23,7 @@ mod e2e_live;
 mod e2e_rpc_clients;
 mod e2e_suite;
 mod mongo_crash;
+mod made_blocks;
 mod real_blocks;
 mod services;
 mod sim_index;

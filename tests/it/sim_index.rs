@@ -22,8 +22,8 @@ use crate::support::http;
 use crate::support::hub::program;
 use crate::support::tokens::Dice;
 
-/// Runs of `make test`, which take about a minute.
-const RUNS: u64 = 24;
+/// Runs of `make test`, which take about two minutes.
+const RUNS: u64 = 50;
 /// First seed of `make test`.
 const SEED: u64 = 1;
 /// Runs at the same time: they mostly wait.
