@@ -34,13 +34,17 @@ struct Heard {
 /// An error when they only contradict each other.
 pub(super) async fn receipts(pool: &Pool, header: &Header) -> Result<Receipts, RpcError> {
     let block = BlockId::from(&header.block);
+    let Some(transactions) = &header.transactions else {
+        let text = format!("the transactions of block {block} are not known yet");
+        return Err(RpcError::of_pool(ErrorClass::NotYet, text));
+    };
     let mut options = CallOptions::default();
     let mut heard: Vec<Heard> = Vec::new();
     let mut alone = pool.endpoints().len() == 1;
     // Agreement counts only once every provider had its say.
     let mut all_heard = false;
     for _ in 0..ANSWERS_MAX {
-        let receipts = match pool.receipts(block, &header.transactions, &options).await {
+        let receipts = match pool.receipts(block, transactions, &options).await {
             Ok(receipts) => receipts,
             // Those that are left cannot answer: then those that can are heard again.
             Err(_) if !options.exclude.is_empty() => {
@@ -132,7 +136,7 @@ mod tests {
             bloom: bloom(&receipts),
             receipts_root: receipts_root(&receipts),
             hash_proven: true,
-            transactions: vec![hash],
+            transactions: Some(vec![hash]),
         }
     }
 

@@ -24,6 +24,13 @@ pub(super) enum Subject {
     Unknown,
 }
 
+impl Subject {
+    /// False where a provider that is behind answers as well as any other.
+    pub(super) fn is_of_head(self) -> bool {
+        !matches!(self, Self::Unknown | Self::Network)
+    }
+}
+
 /// What `method` depends on.
 pub(super) fn subject(method: &str) -> Subject {
     match method {

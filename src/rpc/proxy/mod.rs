@@ -42,6 +42,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -116,6 +117,8 @@ pub struct Proxy {
     pool: Arc<Pool>,
     policy: Policy,
     limits: Limits,
+    /// The one limit that a reload may change.
+    batch_items_max: AtomicUsize,
     feed: Arc<Feed>,
     view: View,
     answers: Arc<Answers>,
@@ -177,8 +180,20 @@ impl Proxy {
         let view = View::new(pool.clone(), feed.clone(), answers.clone());
         let meter = Meter::new(pool.chain_id().0);
         let filters = Filters::default();
-        let index = None;
-        Self { pool, policy, limits, feed, view, answers, filters, proofs, index, meter }
+        let (index, batch_items_max) = (None, AtomicUsize::new(limits.batch_items_max));
+        Self {
+            pool,
+            policy,
+            limits,
+            batch_items_max,
+            feed,
+            view,
+            answers,
+            filters,
+            proofs,
+            index,
+            meter,
+        }
     }
 
     /// The same door with an index that answers for the contracts it covers.
@@ -189,8 +204,14 @@ impl Proxy {
     }
 
     /// The limits that hold here.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    pub fn limits(&self) -> Limits {
+        let batch_items_max = self.batch_items_max.load(Ordering::Relaxed);
+        Limits { batch_items_max, ..self.limits.clone() }
+    }
+
+    /// Changes how many requests one batch may hold, from the next one on.
+    pub fn set_batch_items_max(&self, most: usize) {
+        self.batch_items_max.store(most, Ordering::Relaxed);
     }
 
     /// Answers one body; nothing when it holds notifications only.
@@ -200,7 +221,7 @@ impl Proxy {
 
     /// The same for a client with wishes of its own.
     pub async fn answer_as(self: &Arc<Self>, body: &Bytes, ask: Ask) -> Option<Reply> {
-        match request::parse(body, &self.limits) {
+        match request::parse(body, &self.limits()) {
             Body::Broken(fault) => Some(Reply::fault(b"null", &fault)),
             Body::One(item) => {
                 let tip = self.tip_for(item.iter().map(|r| r.method.as_str())).await;
@@ -300,11 +321,21 @@ impl Proxy {
 
     async fn forward(self: &Arc<Self>, request: Request, write: bool) -> Result<Found, Refusal> {
         let hedge = !write;
-        let options =
-            CallOptions { timeout: self.limits.timeout, write, hedge, ..Default::default() };
+        // What speaks of the head comes from whoever is at the head that clients know.
+        let min_head = (!write && method::subject(&request.method).is_of_head())
+            .then(|| self.view.floor())
+            .flatten();
+        let timeout = self.limits.timeout;
+        let options = CallOptions { timeout, write, hedge, min_head, ..Default::default() };
         let method = request.method.clone();
         let call = Call::new(request.method, request.params);
-        let got = Box::pin(self.ask(call, &options)).await?;
+        let got = match Box::pin(self.ask(call.clone(), &options)).await {
+            Err(error) if min_head.is_some() && serve::is_of_nobody(&error) => {
+                let anybody = CallOptions { min_head: None, ..options };
+                Box::pin(self.ask(call, &anybody)).await?
+            }
+            outcome => outcome?,
+        };
         Ok(self.found(&method, got))
     }
 }

@@ -49,7 +49,7 @@ impl Proxy {
         &self,
         mut methods: impl Iterator<Item = &'a str>,
     ) -> Option<Tip> {
-        if methods.any(|method| !matches!(subject(method), Subject::Unknown | Subject::Network)) {
+        if methods.any(|method| subject(method).is_of_head()) {
             // Not knowing the head is better than not answering: the providers know it too.
             return tokio::time::timeout(TIP_TIMEOUT, self.view.tip()).await.ok().flatten();
         }
@@ -133,10 +133,21 @@ impl Proxy {
             (Subject::BlockNumber { .. }, _) if self.may_exist(&request.params) => Belief::NotNull,
             _ => return self.forward(request, false).await,
         };
-        let options =
-            CallOptions { timeout: self.limits.timeout, hedge: true, ..CallOptions::default() };
         let call = Call::new(request.method, request.params);
-        match self.hear(&call, options, &belief).await? {
+        let options = CallOptions {
+            timeout: self.limits.timeout,
+            hedge: true,
+            min_head: self.view.floor(),
+            ..CallOptions::default()
+        };
+        let heard = match self.hear(&call, options.clone(), &belief).await {
+            Err(error) if is_of_nobody(&error) => {
+                let anybody = CallOptions { min_head: None, ..options };
+                self.hear(&call, anybody, &belief).await?
+            }
+            heard => heard?,
+        };
+        match heard {
             // That nobody has the block is an answer; receipts that are not the block's are none.
             Heard::Doubted(answer) if proof.is_some() && answer.result.as_ref() != b"null" => {
                 Err(false_receipts().into())
@@ -326,6 +337,11 @@ impl Proxy {
     fn still_true(&self, kept: &Kept) -> bool {
         kept.pin.is_none_or(|(number, hash)| self.view.is_canonical(number, &hash))
     }
+}
+
+/// No provider reached the height that was asked for; nobody said anything.
+pub(super) fn is_of_nobody(error: &RpcError) -> bool {
+    error.class == ErrorClass::NotYet && error.object.is_none()
 }
 
 fn false_receipts() -> RpcError {

@@ -6,6 +6,8 @@ pub(crate) mod envelope;
 
 pub mod hex;
 
+pub(crate) mod cursor;
+
 mod layout;
 
 pub mod logs;
