@@ -8,6 +8,8 @@ pub mod run;
 
 pub mod backfill;
 
+pub mod backup;
+
 pub mod check;
 
 pub mod status;
@@ -15,6 +17,8 @@ pub mod status;
 mod enrich;
 
 mod gauges;
+
+mod watchdog;
 
 mod live;
 

@@ -13,6 +13,7 @@ use super::profile::BloomRule;
 use super::update::ProvenBlock;
 use crate::config::Verify;
 use crate::rpc::eth::LogFilter;
+use crate::telemetry::metrics::{self, Metric};
 use crate::types::chain::{BlockRange, BlockRef, Proof};
 use crate::types::log::{LogBuf, LogHead, LogView};
 
@@ -133,6 +134,7 @@ impl Verifier {
                 block = header.block.number, proven = proven.len();
                 "a provider's eth_getLogs disagrees with the proven receipts; the receipts are kept"
             );
+            metrics::count(Metric::ChainDisagreements, &[], 1);
             repairs.replace(header.block, proven);
         }
         Ok(())

@@ -22,6 +22,8 @@ mod openapi;
 
 mod landing;
 
+mod status_page;
+
 mod limits;
 
 mod measure;
@@ -79,7 +81,8 @@ pub fn build(parts: Parts) -> Router {
     let edge = Edge { max_body_bytes: config.max_body_bytes, measures: Measures::default() };
     Router::new()
         .merge(data)
-        .merge(rest::open(api).layer(compression.clone()))
+        .merge(rest::open(api.clone()).layer(compression.clone()))
+        .merge(status_page::routes(api).layer(compression.clone()))
         .merge(landing::routes().layer(compression))
         .fallback(route_unknown)
         .method_not_allowed_fallback(method_not_allowed)

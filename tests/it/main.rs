@@ -21,6 +21,8 @@ mod e2e_crash;
 mod e2e_live;
 mod e2e_rpc_clients;
 mod e2e_suite;
+mod fuzz;
+mod operations;
 mod real_blocks;
 mod services;
 mod sim_index;
