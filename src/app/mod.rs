@@ -14,6 +14,10 @@ pub mod check;
 
 pub mod status;
 
+pub mod control;
+
+pub mod reload;
+
 mod enrich;
 
 mod gauges;

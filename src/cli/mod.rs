@@ -8,6 +8,8 @@ mod backup;
 
 mod print;
 
+mod providers;
+
 mod report;
 
 mod sim;
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app;
+use crate::app::reload::Source;
 use crate::config::error::ConfigErrors;
 use crate::config::load::{self, Loaded, Override};
 use crate::telemetry;
@@ -60,8 +63,11 @@ enum Command {
     },
     /// Shows where each chain's index stands
     Status,
-    /// Asks every provider for its chain id and head
-    Providers,
+    /// Shows, tests, drains and enables providers; tests them when no order is given
+    Providers {
+        #[command(subcommand)]
+        order: Option<providers::Order>,
+    },
     /// Drops indexed blocks above a block; they are fetched again at the next start
     Rewind {
         /// Chain id
@@ -161,13 +167,17 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
 
 async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
     let (config, json) = (loaded.config, arguments.json);
-    match &arguments.command {
-        Command::Backup(command) => {
+    match arguments.command {
+        Command::Backup(ref command) => {
             if !backup::run(&config, command, json).await? {
                 return Err(Failure::Told);
             }
         }
-        Command::Run => app::run::run(&config, &print::Listening).await?,
+        Command::Run => {
+            let file = arguments.config.clone().or(loaded.source);
+            let source = Source { file, overrides: arguments.overrides.clone() };
+            app::run::run(&config, source, &print::Listening).await?;
+        }
         Command::Check => {
             let report = app::check::run(&config).await;
             report::check(&config, loaded.source.as_deref(), &report, json)?;
@@ -176,19 +186,15 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
             }
         }
         Command::Backfill { chain, to } => {
-            backfill::run(&config, ChainId(*chain), *to, json).await?;
+            backfill::run(&config, ChainId(chain), to, json).await?;
         }
         Command::Status => report::status(&app::status::run(&config).await?, json)?,
-        Command::Providers => {
-            let providers = app::check::providers(&config).await;
-            report::providers(&providers, json)?;
-            if providers.iter().any(|provider| provider.fault.is_some()) {
-                return Err(Failure::Told);
-            }
+        Command::Providers { ref order } => {
+            providers::run(&config, order.as_ref(), json).await?;
         }
         Command::Rewind { chain, to } => {
-            let block = app::backfill::rewind(&config, ChainId(*chain), *to).await?;
-            report::rewound(ChainId(*chain), block, json)?;
+            let block = app::backfill::rewind(&config, ChainId(chain), to).await?;
+            report::rewound(ChainId(chain), block, json)?;
         }
         Command::Sim(_) | Command::Man { .. } | Command::Completions { .. } => {}
     }

@@ -14,6 +14,8 @@ pub mod live;
 
 pub mod rpc_proxy;
 
+pub mod admin;
+
 pub mod edge;
 
 mod rest;

@@ -79,6 +79,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("anyhow", &["app", "cli", "main"]),
     ("async_nats", &["bus"]),
     ("async_trait", ASYNC_ROOMS),
+    ("aws_lc_rs", &["store", "gateway"]),
     ("axum", &["gateway"]),
     ("backon", &["rpc"]),
     ("bson", &["store"]),
