@@ -127,9 +127,9 @@ metrics! {
 
     StoreQueue: G, "rwahub_store_queue_units", "units", [], "Units that wait for the writer of the store.";
     StoreWal: G, "rwahub_store_wal_bytes", "bytes", [], "Size of the write-ahead log of the embedded store.";
-    StoreReaders: G, "rwahub_store_busy_readers", "readers", [], "Read connections of the store in use.";
-    StoreReadersMax: G, "rwahub_store_max_readers", "readers", [], "Read connections that the store may use.";
-    StoreReadWait: H(ANSWER_SECONDS), "rwahub_store_read_wait_seconds", "seconds", [], "Time that a query waited for a read connection.";
+    StoreReaders: G, "rwahub_store_busy_readers", "readers", ["file"], "Read connections of the store in use.";
+    StoreReadersMax: G, "rwahub_store_max_readers", "readers", ["file"], "Read connections that the store may use.";
+    StoreReadWait: H(ANSWER_SECONDS), "rwahub_store_read_wait_seconds", "seconds", ["file"], "Time that a query waited for a read connection.";
     StoreFile: G, "rwahub_store_file_bytes", "bytes", [], "Size of the files of the embedded store.";
     StoreDiskFree: G, "rwahub_store_disk_free_bytes", "bytes", [], "Room left on the disk of the embedded store.";
     StoreDiskSize: G, "rwahub_store_disk_size_bytes", "bytes", [], "Size of the disk of the embedded store.";
@@ -223,6 +223,7 @@ fn begin(metric: Metric, labels: &[&str]) {
 /// `outcome` take more as calls come.
 const WORDS: &[(&str, &[&str])] = &[
     ("component", &["store"]),
+    ("file", &["rwahub"]),
     ("handler", &["holdings"]),
     ("level", &["warn", "error"]),
     ("method", &["other"]),

@@ -222,7 +222,7 @@ fn every_metric_of_dashboards_and_rules_is_in_a_live_scrape_that_promtool_accept
         format!("rwahub_rpc_provider_head_block{{chain=\"31337\",provider=\"http\"}} {head}"),
         "rwahub_chain_index_state{chain=\"31337\"} 2".to_owned(),
         "rwahub_health_component_state{component=\"store\"} 0".to_owned(),
-        "rwahub_store_max_readers 4".to_owned(),
+        "rwahub_store_max_readers{file=\"rwahub\"} 4".to_owned(),
     ] {
         assert!(scrape.contains(&line), "{line} is not in\n{scrape}");
     }
