@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 
+use super::storage::{self, Access};
 use crate::bus;
-use crate::config::{self, BuiltInAbi, Config, Store};
+use crate::config::{self, BuiltInAbi, Config};
 use crate::decode::event::Pack;
 use crate::decode::layout::Layouts;
 use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
 use crate::pipeline::store::ContractTag;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
-use crate::store::embedded::{self, Embedded};
-use crate::store::read::Queries;
+use crate::store::DataStore;
 use crate::telemetry::health::HealthBoard;
 use crate::types::chain::ChainId;
 use crate::types::clock::SystemClock;
@@ -23,7 +23,7 @@ use crate::types::event::ArgReader;
 /// Everything that outlives a single task.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) store: Arc<Embedded>,
+    pub(crate) store: Arc<dyn DataStore>,
     pub(crate) bus: Arc<bus::embedded::Embedded>,
     pub(crate) health: HealthBoard,
     pools: BTreeMap<ChainId, Arc<Pool>>,
@@ -34,14 +34,12 @@ impl Parts {
     /// Builds the parts; opens the store, which nobody else may hold. Talks to no provider.
     pub(crate) async fn build(config: &Config) -> Result<Self> {
         let decoding = Decoding::new(config)?;
-        let Store::Embedded { path } = &config.store;
         let reader = Arc::clone(&decoding.layouts) as Arc<dyn ArgReader>;
-        let store = embedded::open(path, &decoding.names, reader)
-            .with_context(|| format!("[store] path = {:?}", path.display().to_string()))?;
+        let store = storage::open(&config.store, Access::Write, &decoding.names, reader).await?;
         let pools = config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
         let bus = Arc::new(bus::embedded::Embedded::new(store.feed_head().await?));
         let health = HealthBoard::new(Arc::new(SystemClock));
-        Ok(Self { store: Arc::new(store), bus, health, pools, decoding: Mutex::new(decoding) })
+        Ok(Self { store, bus, health, pools, decoding: Mutex::new(decoding) })
     }
 
     /// The chain's providers.

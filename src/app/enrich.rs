@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Parts;
-use crate::store::read::Queries;
 use crate::types::asset::TokenMetadata;
 use crate::types::chain::ChainId;
 

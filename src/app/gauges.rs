@@ -7,7 +7,6 @@ use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Parts;
-use crate::store::read::Queries;
 use crate::telemetry::metrics::{Metric, gauge};
 
 /// Twice as often as the shortest usual scrape interval.

@@ -12,6 +12,12 @@ pub mod check;
 
 pub mod status;
 
+pub mod storage;
+
+pub mod control;
+
+pub mod reload;
+
 mod enrich;
 
 mod gauges;

@@ -6,6 +6,8 @@ mod backfill;
 
 mod print;
 
+mod providers;
+
 mod report;
 
 mod sim;
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app;
+use crate::app::reload::Source;
 use crate::config::error::ConfigErrors;
 use crate::config::load::{self, Loaded, Override};
 use crate::telemetry;
@@ -58,8 +61,11 @@ enum Command {
     },
     /// Shows where each chain's index stands
     Status,
-    /// Asks every provider for its chain id and head
-    Providers,
+    /// Shows, tests, drains and enables providers; tests them when no order is given
+    Providers {
+        #[command(subcommand)]
+        order: Option<providers::Order>,
+    },
     /// Drops indexed blocks above a block; they are fetched again at the next start
     Rewind {
         /// Chain id
@@ -69,12 +75,27 @@ enum Command {
         #[arg(long, value_name = "N")]
         to: u64,
     },
+    /// What a shared store needs of its server
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// Starts a simulated chain whose providers fail on demand (docs/sim.md)
     Sim(Box<sim::SimArguments>),
     /// Prints a shell completion script
     Completions {
         /// The shell to complete for
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Prints the commands that distribute the collections over a sharded MongoDB cluster
+    Shard {
+        /// Sends them, to a router (mongos)
+        #[arg(long)]
+        apply: bool,
     },
 }
 
@@ -146,7 +167,11 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
 async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
     let (config, json) = (loaded.config, arguments.json);
     match arguments.command {
-        Command::Run => app::run::run(&config, &print::Listening).await?,
+        Command::Run => {
+            let file = arguments.config.clone().or(loaded.source);
+            let source = Source { file, overrides: arguments.overrides.clone() };
+            app::run::run(&config, source, &print::Listening).await?;
+        }
         Command::Check => {
             let report = app::check::run(&config).await;
             report::check(&config, loaded.source.as_deref(), &report, json)?;
@@ -158,16 +183,19 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
             backfill::run(&config, ChainId(chain), to, json).await?;
         }
         Command::Status => report::status(&app::status::run(&config).await?, json)?,
-        Command::Providers => {
-            let providers = app::check::providers(&config).await;
-            report::providers(&providers, json)?;
-            if providers.iter().any(|provider| provider.fault.is_some()) {
-                return Err(Failure::Told);
-            }
+        Command::Providers { ref order } => {
+            providers::run(&config, order.as_ref(), json).await?;
         }
         Command::Rewind { chain, to } => {
             let block = app::backfill::rewind(&config, ChainId(chain), to).await?;
             report::rewound(ChainId(chain), block, json)?;
+        }
+        Command::Store { command: StoreCommand::Shard { apply } } => {
+            let outcomes = app::storage::shard(&config.store, apply).await?;
+            report::sharded(&outcomes, json)?;
+            if outcomes.iter().any(|(_, outcome)| matches!(outcome, Some(Err(_)))) {
+                return Err(Failure::Told);
+            }
         }
         Command::Sim(_) | Command::Completions { .. } => {}
     }

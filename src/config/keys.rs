@@ -97,6 +97,12 @@ pub const CHAIN: Section = Section {
             Default,
             "Time between polls of the head without a subscription; a silent subscription is checked as often.",
         ),
+        key(
+            "head_quorum",
+            "integer",
+            Default,
+            "Providers that must have a block before JSON-RPC clients are told of it; at most the chain's providers.",
+        ),
         key("provider", "tables", Table, ""),
     ],
 };
@@ -192,8 +198,20 @@ pub const STORE: Section = Section {
     repeated: false,
     doc: "Where data is kept.",
     keys: &[
-        key("kind", "`embedded`", Default, "`embedded`: one SQLite file, nothing to install."),
+        key(
+            "kind",
+            "`embedded`, `mongodb`",
+            Default,
+            "`embedded`: one SQLite file, nothing to install. `mongodb`: a database that several processes share.",
+        ),
         key("path", "path", Default, "Folder of the embedded store, from the working directory."),
+        key(
+            "url",
+            "text or `{ file = \"..\" }`",
+            Optional,
+            "With `mongodb`: `mongodb://user:password@host:port/database?options`, or `mongodb+srv`. TLS (`tls`, `tlsCAFile`), authentication (`authSource`, `authMechanism`) and where questions are answered (`readPreference`) are options of it. `${NAME}` is replaced from the environment. Never printed beyond its hosts.",
+        ),
+        key("url_file", "path", Optional, "Instead of `url`: a file that holds it."),
     ],
 };
 

@@ -3,6 +3,7 @@
 //! `raw` is what a file may say, `validate` turns it into these types and reports every fault at
 //! once. Nothing here is read again after start.
 
+pub mod diff;
 pub mod error;
 pub mod keys;
 pub mod load;
@@ -55,6 +56,8 @@ pub struct Chain {
     /// How often the head is asked for when no subscription speaks, and how often a silent
     /// subscription is checked against the head.
     pub poll_interval: Duration,
+    /// Providers that must have a block before clients of the JSON-RPC proxy are told of it.
+    pub head_quorum: usize,
     pub providers: Vec<Provider>,
 }
 
@@ -109,10 +112,7 @@ impl ProviderUrl {
 
     /// Scheme, host and port: what logs and reports may show.
     pub fn redacted(&self) -> String {
-        let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        format!("{scheme}://{host}")
+        redacted(&self.url)
     }
 }
 
@@ -180,6 +180,8 @@ pub enum Addresses {
 pub enum Store {
     /// One SQLite file in this directory.
     Embedded { path: PathBuf },
+    /// A database on a MongoDB server, shared by all processes that name it.
+    MongoDb { url: EngineUrl },
 }
 
 /// Where answers and counters live that may be lost.
@@ -194,6 +196,40 @@ pub enum Cache {
 pub enum Bus {
     /// Tables of the embedded store.
     Embedded,
+}
+
+/// How an engine is reached. The URL may hold a password, so it never prints whole.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EngineUrl(String);
+
+impl EngineUrl {
+    /// A URL whose scheme and host were already checked.
+    pub fn new(url: String) -> Self {
+        Self(url)
+    }
+
+    /// The whole URL, for the connection alone.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Scheme, host and port: what logs and reports may show.
+    pub fn redacted(&self) -> String {
+        redacted(&self.0)
+    }
+}
+
+impl std::fmt::Debug for EngineUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.redacted())
+    }
+}
+
+fn redacted(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
 }
 
 /// The HTTP door.

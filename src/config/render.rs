@@ -14,10 +14,17 @@ impl Config {
         let mut out = String::new();
         self.chains.iter().for_each(|chain| write_chain(&mut out, chain));
         self.contracts.iter().for_each(|contract| write_contract(&mut out, contract));
-        let Store::Embedded { path } = &self.store;
         head(&mut out, "[store]");
-        line(&mut out, "kind", "embedded");
-        line(&mut out, "path", path.display().to_string());
+        match &self.store {
+            Store::Embedded { path } => {
+                line(&mut out, "kind", "embedded");
+                line(&mut out, "path", path.display().to_string());
+            }
+            Store::MongoDb { url } => {
+                line(&mut out, "kind", "mongodb");
+                line(&mut out, "url", url.redacted());
+            }
+        }
         let Cache::Memory = self.cache;
         head(&mut out, "[cache]");
         line(&mut out, "kind", "memory");
@@ -63,6 +70,7 @@ fn write_chain(out: &mut String, chain: &Chain) {
     );
     let poll_ms = u64::try_from(chain.poll_interval.as_millis()).unwrap_or(u64::MAX);
     line(out, "poll_interval_ms", integer(poll_ms));
+    line(out, "head_quorum", integer(chain.head_quorum as u64));
     chain.providers.iter().for_each(|provider| write_provider(out, provider));
 }
 

@@ -37,7 +37,7 @@ pub(super) fn check(
     let root = Reader::open(tree, &keys::ROOT, String::new(), place, &faults, &[]);
     let chains = chains(&root, sources, &mut warnings);
     let contracts = contract::contracts(&root, sources, &chains, &mut warnings);
-    let parts = (store(&root), cache(&root), bus(&root), gateway(&root), telemetry(&root));
+    let parts = (store(&root, sources), cache(&root), bus(&root), gateway(&root), telemetry(&root));
     if let (.., Some(gateway), Some(telemetry)) = &parts {
         check_ports(&root, gateway.listen, telemetry.metrics_listen);
     }
@@ -86,6 +86,7 @@ fn chain(reader: &Reader<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>)
         ));
     }
     let poll_ms = reader.integer("poll_interval_ms", 10..=3_600_000).unwrap_or(1);
+    let providers = provider::providers(reader, sources, warnings);
     Chain {
         id,
         name,
@@ -94,8 +95,20 @@ fn chain(reader: &Reader<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>)
         reorg_window_blocks: reader.integer("reorg_window_blocks", 1..=10_000_000).unwrap_or(1),
         verify,
         poll_interval: Duration::from_millis(poll_ms),
-        providers: provider::providers(reader, sources, warnings),
+        head_quorum: head_quorum(reader, providers.len()),
+        providers,
     }
+}
+
+/// More than there are providers would hide every block.
+fn head_quorum(reader: &Reader<'_>, providers: usize) -> usize {
+    let wanted = reader.integer("head_quorum", 1..=100).unwrap_or(1);
+    let wanted = usize::try_from(wanted).unwrap_or(1);
+    if wanted > providers.max(1) {
+        let problem = format!("the chain has {providers} providers");
+        reader.fault("head_quorum", problem, "use at most that many, or add providers");
+    }
+    wanted
 }
 
 /// A name that is fit for labels, if the key is there.
@@ -130,9 +143,17 @@ fn back_end<'a>(
     None
 }
 
-fn store(root: &Reader<'_>) -> Option<Store> {
-    let reader = back_end(root, &keys::STORE, &["mongodb"])?;
-    reader.choice("kind", &[("embedded", ())]);
+fn store(root: &Reader<'_>, sources: &Sources<'_>) -> Option<Store> {
+    let reader = root.table("store", &keys::STORE, &[])?;
+    if reader.choice("kind", &[("embedded", false), ("mongodb", true)])? {
+        let url = provider::database_url(&reader, sources)?;
+        return Some(Store::MongoDb { url });
+    }
+    if let Some(key) = ["url", "url_file"].into_iter().find(|key| reader.get(key).is_some()) {
+        // Whoever wrote a URL wanted the server.
+        let hint = format!("set kind = \"mongodb\", or remove {key}");
+        reader.fault_showing(key, None, "given, but kind does not use it", Some(hint));
+    }
     let path = reader.text("path")?;
     if path.trim().is_empty() {
         reader.fault("path", "empty", "name a folder, such as \"data\"");

@@ -2,7 +2,7 @@
 //!
 //! Serves one process. What several machines share is another back end's business.
 
-mod backup;
+pub(in crate::store) mod backup;
 mod chains;
 mod checkpoint;
 mod commit;
@@ -17,7 +17,7 @@ mod holders;
 mod intern;
 mod lock;
 mod raw_logs;
-mod readers;
+pub(in crate::store) mod readers;
 mod records;
 mod rewind;
 mod rows;
@@ -38,6 +38,7 @@ use self::error::corrupt;
 use self::holders::Question;
 use self::lock::DirectoryLock;
 use self::readers::Readers;
+pub(in crate::store) use self::writer::BUSY_TIMEOUT;
 use self::writer::{Command, Writer};
 use crate::pipeline::error::StoreError;
 use crate::pipeline::store::{ChainState, CommitUnit, Store, Undo};
