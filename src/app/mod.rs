@@ -8,6 +8,8 @@ pub mod run;
 
 pub mod backfill;
 
+pub mod backup;
+
 pub mod check;
 
 pub mod status;
@@ -21,6 +23,8 @@ pub mod reload;
 mod enrich;
 
 mod gauges;
+
+mod watchdog;
 
 mod live;
 

@@ -244,13 +244,17 @@ impl Proxy {
         aim: Aim,
     ) -> Result<Found, Refusal> {
         let turn = match self.answers.get(&plan.key).await {
-            Ok(kept) if self.still_true(&kept) => return give(Source::CACHE, &kept.outcome),
+            Ok(kept) if self.still_true(&kept) => {
+                self.meter.looked_up(true);
+                return give(Source::CACHE, &kept.outcome);
+            }
             Ok(_) => {
                 self.answers.forget(&plan.key);
                 return self.forward_and_learn(request, aim).await;
             }
             Err(turn) => turn,
         };
+        self.meter.looked_up(false);
         let options = CallOptions {
             timeout: self.limits.timeout,
             min_head: plan.min_head,
@@ -314,10 +318,12 @@ impl Proxy {
     ) -> Result<Found, Refusal> {
         if let Some(kept) = self.answers.peek(&key) {
             if self.still_true(&kept) {
+                self.meter.looked_up(true);
                 return give(Source::CACHE, &kept.outcome);
             }
             self.answers.forget(&key);
         }
+        self.meter.looked_up(false);
         let found = self.not_null(request, aim).await?;
         let Some(result) = found.whole() else { return Ok(found) };
         let mined = serde_json::from_slice::<Option<Mined>>(result).ok().flatten();

@@ -137,11 +137,6 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// The daemon's process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// `GET path` as JSON.
     pub(crate) fn json(&self, path: &str) -> Value {
         let answer = http::get(self.port, path);
