@@ -34,12 +34,8 @@ pub(in crate::store) struct Readers {
 impl Readers {
     /// A pool over the database file at `path`.
     pub(in crate::store) fn new(path: &Path) -> Self {
-<<<<<<< HEAD
-        metrics::gauge(Metric::StoreReadersMax, &[]).set(READERS_MAX as u64);
-=======
         let file = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
         metrics::gauge(Metric::StoreReadersMax, &[&file]).set(READERS_MAX as u64);
->>>>>>> ops
         Self {
             busy: metrics::gauge(Metric::StoreReaders, &[&file]),
             wait: metrics::histogram(Metric::StoreReadWait, &[&file]),
