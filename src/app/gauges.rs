@@ -182,8 +182,7 @@ async fn gas_price(pool: &Pool) {
 fn folder(store: &config::Store) -> Option<PathBuf> {
     match store {
         config::Store::Embedded { path } => Some(path.clone()),
-        #[allow(unreachable_patterns, reason = "more kinds of store are on their way")]
-        _ => None,
+        config::Store::MongoDb { .. } => None,
     }
 }
 
