@@ -10,15 +10,22 @@ use crate::config::{self, BuiltInAbi, Config, Store};
 use crate::decode::event::Pack;
 use crate::decode::layout::Layouts;
 use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
+use crate::gateway::auth::chain_calls::PoolCalls;
+use crate::gateway::auth::secret::Secret;
+use crate::gateway::auth::{self, Auth};
 use crate::pipeline::store::ContractTag;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
 use crate::store::embedded::{self, Embedded};
 use crate::store::read::Queries;
+use crate::store::records;
 use crate::telemetry::health::HealthBoard;
 use crate::types::chain::ChainId;
 use crate::types::clock::SystemClock;
 use crate::types::event::ArgReader;
+
+/// The installation's secret in the store's folder, when the configuration names no other place.
+const SECRET_FILE: &str = "auth.secret";
 
 /// Everything that outlives a single task.
 #[derive(Debug)]
@@ -26,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<Embedded>,
     pub(crate) bus: Arc<bus::embedded::Embedded>,
     pub(crate) health: HealthBoard,
+    pub(crate) auth: Auth,
     pools: BTreeMap<ChainId, Arc<Pool>>,
     decoding: Mutex<Decoding>,
 }
@@ -38,10 +46,13 @@ impl Parts {
         let reader = Arc::clone(&decoding.layouts) as Arc<dyn ArgReader>;
         let store = embedded::open(path, &decoding.names, reader)
             .with_context(|| format!("[store] path = {:?}", path.display().to_string()))?;
-        let pools = config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
+        let pools: BTreeMap<_, _> =
+            config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
         let bus = Arc::new(bus::embedded::Embedded::new(store.feed_head().await?));
         let health = HealthBoard::new(Arc::new(SystemClock));
-        Ok(Self { store: Arc::new(store), bus, health, pools, decoding: Mutex::new(decoding) })
+        let auth = auth(config, pools.values().cloned())?;
+        let decoding = Mutex::new(decoding);
+        Ok(Self { store: Arc::new(store), bus, health, auth, pools, decoding })
     }
 
     /// The chain's providers.
@@ -61,6 +72,23 @@ impl Parts {
         let tags = decoding.tags(&registry);
         Some((registry, tags))
     }
+}
+
+/// Sign-in over the durable records beside the index. Commands open it beside a running daemon.
+pub(crate) fn auth(config: &Config, pools: impl IntoIterator<Item = Arc<Pool>>) -> Result<Auth> {
+    let Store::Embedded { path } = &config.store;
+    let records = records::embedded::open(path)
+        .with_context(|| format!("[store] path = {:?}", path.display().to_string()))?;
+    let secret = config.gateway.secret_file.clone().unwrap_or_else(|| path.join(SECRET_FILE));
+    let secret = Secret::load(&secret).context("[gateway] secret_file")?;
+    Ok(Auth::new(auth::Parts {
+        records: Arc::new(records),
+        clock: Arc::new(SystemClock),
+        secret,
+        origin: config.gateway.own_origin(),
+        open_registration: config.gateway.open_registration,
+        calls: Arc::new(PoolCalls::new(pools)),
+    }))
 }
 
 /// Everything that turns logs into events.

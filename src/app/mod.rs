@@ -16,6 +16,8 @@ pub mod control;
 
 pub mod reload;
 
+pub mod people;
+
 mod enrich;
 
 mod gauges;

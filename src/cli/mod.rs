@@ -4,6 +4,8 @@
 
 mod backfill;
 
+mod people;
+
 mod print;
 
 mod providers;
@@ -75,6 +77,18 @@ enum Command {
         #[arg(long, value_name = "N")]
         to: u64,
     },
+    /// Enters and lists people
+    #[command(subcommand)]
+    Users(people::Users),
+    /// Lists and changes the keys that sign access tokens
+    #[command(subcommand)]
+    Keys(people::Keys),
+    /// Makes API keys
+    #[command(subcommand)]
+    Tokens(people::Tokens),
+    /// Exports the audit trail and checks an export
+    #[command(subcommand)]
+    Audit(people::Audit),
     /// Starts a simulated chain whose providers fail on demand (docs/sim.md)
     Sim(Box<sim::SimArguments>),
     /// Prints a shell completion script
@@ -138,6 +152,10 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
     if let Command::Sim(settings) = &arguments.command {
         return Ok(app::runtime()?.block_on(sim::run(settings))?);
     }
+    // Whoever checks an export has neither our store nor our configuration.
+    if let Command::Audit(people::Audit::Verify { file, public_key, since }) = &arguments.command {
+        return Ok(people::verify(file, public_key, since.as_ref())?);
+    }
     let loaded =
         load::load(arguments.config.as_deref(), load::environment(), &arguments.overrides)?;
     app::install_tls();
@@ -151,7 +169,11 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
 
 async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
     let (config, json) = (loaded.config, arguments.json);
-    match arguments.command {
+    match &arguments.command {
+        Command::Users(command) => people::users(&config, command).await?,
+        Command::Keys(command) => people::keys(&config, command).await?,
+        Command::Tokens(command) => people::tokens(&config, command).await?,
+        Command::Audit(command) => people::audit(&config, command).await?,
         Command::Run => {
             let file = arguments.config.clone().or(loaded.source);
             let source = Source { file, overrides: arguments.overrides.clone() };
@@ -164,14 +186,14 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
                 return Err(Failure::Told);
             }
         }
-        Command::Backfill { chain, to } => {
+        &Command::Backfill { chain, to } => {
             backfill::run(&config, ChainId(chain), to, json).await?;
         }
         Command::Status => report::status(&app::status::run(&config).await?, json)?,
-        Command::Providers { ref order } => {
+        Command::Providers { order } => {
             providers::run(&config, order.as_ref(), json).await?;
         }
-        Command::Rewind { chain, to } => {
+        &Command::Rewind { chain, to } => {
             let block = app::backfill::rewind(&config, ChainId(chain), to).await?;
             report::rewound(ChainId(chain), block, json)?;
         }
@@ -196,9 +218,20 @@ mod tests {
         command.clone().debug_assert();
         let names: Vec<_> =
             command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        for name in
-            ["run", "check", "backfill", "status", "providers", "rewind", "sim", "completions"]
-        {
+        for name in [
+            "run",
+            "check",
+            "backfill",
+            "status",
+            "providers",
+            "rewind",
+            "users",
+            "keys",
+            "tokens",
+            "audit",
+            "sim",
+            "completions",
+        ] {
             assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
         }
     }
