@@ -1,8 +1,9 @@
-//! The embedded store alone: bulk load with balances, index build, live commits, queries beside a
-//! writer.
+//! A store alone: bulk load with balances, index build, live commits, queries beside a writer.
 //!
-//! `cargo bench --bench store -- [million events] [directory]`. Prints one line per measure. Figures
-//! depend on the disk and on who else uses it: compare within one run.
+//! `cargo bench --bench store -- [million events] [directory]` for the embedded one,
+//! `cargo bench --bench store -- [million events] mongodb://host/database` for MongoDB; the database is
+//! to be empty. Prints one line per measure. Figures depend on the disk and on who else uses it: compare
+//! within one run. Against a server, CPU is the client's alone.
 
 #![expect(
     clippy::print_stdout,
@@ -20,8 +21,9 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use rwahub::pipeline::store::{
     CommitBlock, CommitMode, CommitUnit, ContractTag, Recognised, Store, Undo,
 };
-use rwahub::store::embedded;
+use rwahub::store::mongo::Mongo;
 use rwahub::store::read::{ContractFilter, EventQuery, Order, Queries};
+use rwahub::store::{embedded, mongo};
 use rwahub::types::asset::{Doc, DocKey, Holding, Token, TokenStandard};
 use rwahub::types::chain::{BlockId, BlockRef, ChainId, Proof};
 use rwahub::types::event::{Arg, ArgReader, LayoutId, LayoutInfo};
@@ -34,6 +36,8 @@ const ACCOUNTS: u64 = 50_000;
 const HOLDERS: u64 = 2_000;
 const LOGS_PER_BLOCK: usize = 20;
 const LOGS_PER_UNIT: usize = 20_000;
+/// The same against a server, which is slower.
+const LOGS_PER_SENT_UNIT: usize = 2_000;
 
 #[derive(Debug)]
 struct Transfers;
@@ -235,10 +239,10 @@ fn peak_rss_mib() -> u64 {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-async fn load(store: &impl Store, maker: &mut Maker, events: usize) {
+async fn load(store: &impl Store, maker: &mut Maker, events: usize, logs: usize) {
     let (mut spent, mut cpu) = (Duration::ZERO, 0.0);
-    for _ in 0..events / LOGS_PER_UNIT {
-        let unit = maker.unit(LOGS_PER_UNIT, CommitMode::Bulk);
+    for _ in 0..events / logs {
+        let unit = maker.unit(logs, CommitMode::Bulk);
         let (start, cpu_start) = (Instant::now(), cpu_seconds());
         store.commit(Arc::new(unit)).await.unwrap();
         spent += start.elapsed();
@@ -309,6 +313,41 @@ fn bytes_of(directory: &Path) -> u64 {
         .sum()
 }
 
+/// Round trips and bytes between two looks at a store's traffic.
+fn sent(store: &Mongo, before: (u64, u64), events: usize) -> String {
+    let after = store.traffic();
+    let per_thousand = |n: u64| n as f64 * 1e3 / events as f64;
+    format!(
+        "{:.1} round trips and {:.0} KiB written per 1,000 events",
+        per_thousand(after.0 - before.0),
+        per_thousand(after.1 - before.1) / 1024.0
+    )
+}
+
+async fn server(url: &str, events: usize) {
+    rwahub::app::install_tls();
+    let store = mongo::open(url, &["erc20".into()], Arc::new(Transfers)).await.unwrap();
+    store.open_chain(CHAIN, "bench").await.unwrap();
+    let mut maker = Maker::new();
+    let before = store.traffic();
+    load(&store, &mut maker, events, LOGS_PER_SENT_UNIT).await;
+    println!("               {}", sent(&store, before, events));
+    for (name, logs, rounds) in [("one-event", 1, 100), ("50-event", 50, 100)] {
+        let (before, cpu) = (store.traffic(), cpu_seconds());
+        let times = quantiles(live(&store, &mut maker, logs, rounds).await);
+        let each = (cpu_seconds() - cpu) / rounds as f64 * 1e6;
+        let commands = (store.traffic().0 - before.0) as f64 / rounds as f64;
+        println!("{name} commit {times}; {commands:.1} round trips, {each:.0} CPU us a commit");
+    }
+    let (before, cpu) = (store.traffic(), cpu_seconds());
+    ask(&store, &maker, 10).await;
+    println!(
+        "a question: {:.1} round trips, {:.0} CPU us",
+        (store.traffic().0 - before.0) as f64 / 40.0,
+        (cpu_seconds() - cpu) / 40.0 * 1e6
+    );
+}
+
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -316,11 +355,14 @@ async fn main() {
     let base = args.get(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let directory = base.join(format!("rwahub-bench-store-{}", std::process::id()));
     let events = (millions * 1e6) as usize;
+    if let Some(url) = args.get(1).filter(|arg| arg.starts_with("mongodb")) {
+        return server(url, events).await;
+    }
     let store =
         Arc::new(embedded::open(&directory, &["erc20".into()], Arc::new(Transfers)).unwrap());
     store.open_chain(CHAIN, "bench").await.unwrap();
     let mut maker = Maker::new();
-    load(&*store, &mut maker, events).await;
+    load(&*store, &mut maker, events, LOGS_PER_UNIT).await;
     println!("one-event commit {}", quantiles(live(&*store, &mut maker, 1, 500).await));
     println!("50-event commit  {}", quantiles(live(&*store, &mut maker, 50, 300).await));
     println!("alone:");

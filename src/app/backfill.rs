@@ -11,7 +11,6 @@ use super::build::Parts;
 use super::chain_task::ChainTask;
 use crate::config::Config;
 use crate::pipeline::runner::Progress;
-use crate::store::read::Queries;
 use crate::types::chain::{BlockId, ChainId};
 
 /// What a backfill did.

@@ -1,12 +1,14 @@
 //! Config → parts: the store, one pool and one registry per chain, the bus.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::storage::{self, Access};
 use crate::bus;
-use crate::config::{self, BuiltInAbi, Config, Store};
+use crate::config::{self, BuiltInAbi, Config};
 use crate::decode::event::Pack;
 use crate::decode::layout::Layouts;
 use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
@@ -16,8 +18,7 @@ use crate::gateway::auth::{self, Auth};
 use crate::pipeline::store::ContractTag;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
-use crate::store::embedded::{self, Embedded};
-use crate::store::read::Queries;
+use crate::store::DataStore;
 use crate::store::records;
 use crate::telemetry::health::HealthBoard;
 use crate::types::chain::ChainId;
@@ -27,10 +28,13 @@ use crate::types::event::ArgReader;
 /// The installation's secret in the store's folder, when the configuration names no other place.
 const SECRET_FILE: &str = "auth.secret";
 
+/// Where records are kept while the index is on a server.
+const RECORDS_FOLDER: &str = "data";
+
 /// Everything that outlives a single task.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) store: Arc<Embedded>,
+    pub(crate) store: Arc<dyn DataStore>,
     pub(crate) bus: Arc<bus::embedded::Embedded>,
     pub(crate) health: HealthBoard,
     pub(crate) auth: Auth,
@@ -42,17 +46,15 @@ impl Parts {
     /// Builds the parts; opens the store, which nobody else may hold. Talks to no provider.
     pub(crate) async fn build(config: &Config) -> Result<Self> {
         let decoding = Decoding::new(config)?;
-        let Store::Embedded { path } = &config.store;
         let reader = Arc::clone(&decoding.layouts) as Arc<dyn ArgReader>;
-        let store = embedded::open(path, &decoding.names, reader)
-            .with_context(|| format!("[store] path = {:?}", path.display().to_string()))?;
+        let store = storage::open(&config.store, Access::Write, &decoding.names, reader).await?;
         let pools: BTreeMap<_, _> =
             config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
         let bus = Arc::new(bus::embedded::Embedded::new(store.feed_head().await?));
         let health = HealthBoard::new(Arc::new(SystemClock));
         let auth = auth(config, pools.values().cloned())?;
         let decoding = Mutex::new(decoding);
-        Ok(Self { store: Arc::new(store), bus, health, auth, pools, decoding })
+        Ok(Self { store, bus, health, auth, pools, decoding })
     }
 
     /// The chain's providers.
@@ -76,7 +78,11 @@ impl Parts {
 
 /// Sign-in over the durable records beside the index. Commands open it beside a running daemon.
 pub(crate) fn auth(config: &Config, pools: impl IntoIterator<Item = Arc<Pool>>) -> Result<Auth> {
-    let Store::Embedded { path } = &config.store;
+    let path = match &config.store {
+        config::Store::Embedded { path } => path.as_path(),
+        // Records have no back end there yet: they stay with this process.
+        config::Store::MongoDb { .. } => Path::new(RECORDS_FOLDER),
+    };
     let records = records::embedded::open(path)
         .with_context(|| format!("[store] path = {:?}", path.display().to_string()))?;
     let secret = config.gateway.secret_file.clone().unwrap_or_else(|| path.join(SECRET_FILE));

@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::build::Decoding;
-use crate::config::{Config, Store};
+use super::storage;
+use crate::config::Config;
 use crate::rpc::pool::Pool;
-use crate::store::embedded;
 use crate::types::chain::ChainId;
 
 /// What a provider answered.
@@ -38,11 +38,10 @@ impl CheckReport {
 
 /// Checks all at once.
 pub async fn run(config: &Config) -> CheckReport {
-    let Store::Embedded { path } = &config.store;
     let fault = |outcome: Result<()>| outcome.err().map(|error| format!("{error:#}"));
     CheckReport {
         providers: providers(config).await,
-        store_fault: fault(embedded::probe(path).map_err(Into::into)),
+        store_fault: fault(storage::probe(&config.store).await),
         abi_fault: fault(Decoding::new(config).map(drop)),
     }
 }

@@ -24,8 +24,13 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where the control socket of this configuration is.
 pub fn path(config: &Config) -> PathBuf {
-    let Store::Embedded { path } = &config.store;
-    path.join(NAME)
+    match &config.store {
+        Store::Embedded { path } => path.join(NAME),
+        // No data directory: the one that systemd gives each unit, else a folder of its own here.
+        Store::MongoDb { .. } => std::env::var_os("RUNTIME_DIRECTORY")
+            .map_or_else(|| PathBuf::from("run"), PathBuf::from)
+            .join(NAME),
+    }
 }
 
 /// Opens the socket. The caller holds the store, so a file that is there is of a daemon that died.
@@ -40,6 +45,9 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener> {
             }
             _ => {}
         }
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(failed)?;
     }
     let listener = UnixListener::bind(&fresh).with_context(failed)?;
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(MODE)).with_context(failed)?;

@@ -8,9 +8,13 @@ pub mod run;
 
 pub mod backfill;
 
+pub mod backup;
+
 pub mod check;
 
 pub mod status;
+
+pub mod storage;
 
 pub mod control;
 
@@ -21,6 +25,8 @@ pub mod people;
 mod enrich;
 
 mod gauges;
+
+mod watchdog;
 
 mod live;
 

@@ -15,8 +15,9 @@ use super::build::Parts;
 use super::chain_task::{ChainTask, ring};
 use super::live::Live;
 use super::reload::{Reloader, Source};
-use super::{control, enrich, gauges, reload};
+use super::{control, enrich, gauges, reload, watchdog};
 use crate::chain::follow::Doorbell;
+use crate::chain::pool_node;
 use crate::config::{self, Config};
 use crate::gateway;
 use crate::gateway::admin::{self, Admin};
@@ -53,12 +54,24 @@ type Ended = (ChainId, Result<()>);
 /// `source` says where the configuration is read again on SIGHUP.
 pub async fn run(config: &Config, source: Source, announce: &dyn Announce) -> Result<()> {
     let (gateway_listen, metrics_listen) = (config.gateway.listen, config.telemetry.metrics_listen);
-    let door = bind("gateway.listen", gateway_listen).await?;
+    let door = match handed_over()? {
+        Some(door) => door,
+        None => bind("gateway.listen", gateway_listen).await?,
+    };
     let metrics = bind("telemetry.metrics_listen", metrics_listen).await?;
+    // First of all: parts bind their meters when they are made, and one bound earlier records nothing.
+    telemetry::metrics::install()?;
+    for chain in &config.chains {
+        let providers: Vec<&str> = chain.providers.iter().map(|one| one.name.as_str()).collect();
+        telemetry::metrics::begin_chain(&chain.id.to_string(), &providers);
+    }
+    telemetry::trace::init(match config.telemetry.otlp_endpoint.clone() {
+        Some(endpoint) => telemetry::trace::Reporter::Otlp { endpoint },
+        None => telemetry::trace::Reporter::None,
+    })?;
     let parts = Arc::new(Parts::build(config).await?);
     refuse_wrong_chains(&parts).await?;
 
-    telemetry::metrics::install()?;
     let stop = CancellationToken::new();
     let mut chains: JoinSet<Ended> = JoinSet::new();
     for chain in &config.chains {
@@ -76,7 +89,8 @@ pub async fn run(config: &Config, source: Source, announce: &dyn Announce) -> Re
     let stopped = stop.clone().cancelled_owned();
     servers.spawn(async move { Ok(telemetry::server::run(metrics, stopped).await?) });
     servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
-    servers.spawn(gauges::run(Arc::clone(&parts), stop.clone()));
+    servers.spawn(gauges::run(Arc::clone(&parts), config.clone(), stop.clone()));
+    servers.spawn(watchdog::run(Arc::clone(&parts), stop.clone()));
     servers.spawn(tend(parts.auth.clone(), stop.clone()));
     let address = door.local_addr().context("the gateway's own address")?;
     servers.spawn(serve(door, Arc::clone(&parts), config.gateway.clone(), proxies, stop.clone()));
@@ -88,6 +102,8 @@ pub async fn run(config: &Config, source: Source, announce: &dyn Announce) -> Re
     drain(chains, servers).await;
     // The next daemon would replace it; a command asks nobody meanwhile.
     std::fs::remove_file(&socket).ok();
+    // The last spans; on a thread of its own, since it waits for the sending.
+    tokio::task::spawn_blocking(telemetry::trace::flush).await.ok();
     outcome
 }
 
@@ -98,6 +114,17 @@ async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
         ),
         _ => anyhow!("{key} = \"{address}\": {error}; choose an address of this machine"),
     })
+}
+
+/// The listening socket that systemd holds for us (`rwahub.socket`), which takes the place of
+/// `gateway.listen`: it stays open while the daemon restarts.
+fn handed_over() -> Result<Option<TcpListener>> {
+    let taken = listenfd::ListenFd::from_env().take_tcp_listener(0);
+    let Some(listener) = taken.context("the socket that the service manager handed over")? else {
+        return Ok(None);
+    };
+    listener.set_nonblocking(true).context("the socket that the service manager handed over")?;
+    Ok(Some(TcpListener::from_std(listener)?))
 }
 
 /// A provider of another chain is a mistake that must not wait for the first wrong block.
@@ -159,14 +186,18 @@ async fn listen(
             signal = heads.next() => signal,
             () = stop.cancelled() => return,
         };
-        let hash = match signal {
-            Some(Signal::Head(head)) => Some(head.hash),
-            Some(Signal::Log(hint)) if !hint.removed => Some(hint.block_hash),
+        let doorbell = match signal {
+            Some(Signal::Head(head)) => {
+                Doorbell { hash: Some(head.hash), header: pool_node::pushed(&head) }
+            }
+            Some(Signal::Log(hint)) if !hint.removed => {
+                Doorbell { hash: Some(hint.block_hash), header: None }
+            }
             // What is taken back says that there is a new head, not which.
-            Some(Signal::Log(_)) => None,
+            Some(Signal::Log(_)) => Doorbell::default(),
             None => return,
         };
-        ring(&bell, Doorbell { hash });
+        ring(&bell, doorbell);
     }
 }
 

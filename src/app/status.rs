@@ -1,11 +1,11 @@
 //! Where each chain's index stands, read from the store beside a running daemon.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::build::Decoding;
-use crate::config::{Config, Store};
-use crate::store::embedded;
-use crate::store::read::{ChainIndex, Queries};
+use super::storage::{self, Access};
+use crate::config::Config;
+use crate::store::read::ChainIndex;
 
 /// What the store knows.
 #[derive(Debug, Clone)]
@@ -18,13 +18,12 @@ pub struct StatusReport {
 
 /// Reads the store without taking it from a running daemon.
 pub async fn run(config: &Config) -> Result<StatusReport> {
-    let Store::Embedded { path } = &config.store;
     let decoding = Decoding::new(config)?;
-    let store = embedded::open_read_only(path, &decoding.names, decoding.layouts)
-        .with_context(|| format!("[store] path = {:?}", path.display().to_string()))?;
+    let (names, layouts) = (&decoding.names, decoding.layouts);
+    let store = storage::open(&config.store, Access::Read, names, layouts).await?;
     Ok(StatusReport {
-        store: path.display().to_string(),
-        daemon: embedded::holder(path),
+        store: storage::shown(&config.store),
+        daemon: storage::holder(&config.store),
         chains: store.chains().await?,
     })
 }

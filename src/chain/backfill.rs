@@ -2,15 +2,18 @@
 //!
 //! Never goes above the block it is given: above `finalized` the chain belongs to `follow`.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use alloy_primitives::B256;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::task::JoinHandle;
 
 use super::error::ChainError;
 use super::fetch::Fetcher;
-use super::queue::UpdateSender;
+use super::queue::{QueueClosed, UpdateSender};
 use super::update::{ChainUpdate, Segment};
 use crate::types::chain::{BlockId, BlockRange, ChainId};
 
@@ -60,16 +63,51 @@ pub async fn run(
         {
             let (next, after) = left.split_first(span.0);
             rest = after;
-            in_flight.push_back(patiently(fetcher, next));
+            in_flight.push_back(Fetching::start(fetcher.clone(), next));
         }
-        let Some(segment) = in_flight.next().await.transpose()? else { return Ok(tip) };
+        let Some((range, segment)) = in_flight.next().await.transpose()? else { return Ok(tip) };
         span.learn(&segment);
         let first = segment.blocks.first().map(|proven| proven.block);
         if let (Some(tip), Some(first)) = (tip, first) {
             check_joint(chain, tip, first.parent)?;
         }
         tip = segment.tip().or(tip);
+        // A crowded range ends early; what it left comes before everything else.
+        let told = segment.blocks.len() as u64;
+        if let (_, Some(left)) = range.split_first(told.max(1)) {
+            in_flight.push_front(Fetching::start(fetcher.clone(), left));
+        }
         out.send(ChainUpdate::Committed(segment)).await?;
+    }
+}
+
+/// A range on a task of its own, so that several cores parse and hash; ends when it is dropped.
+#[derive(Debug)]
+struct Fetching(JoinHandle<Result<(BlockRange, Segment), ChainError>>);
+
+impl Fetching {
+    fn start(fetcher: Fetcher, range: BlockRange) -> Self {
+        Self(tokio::spawn(async move { Ok((range, patiently(&fetcher, range).await?)) }))
+    }
+}
+
+impl Future for Fetching {
+    type Output = Result<(BlockRange, Segment), ChainError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_unpin(context).map(|ended| {
+            // A task that panicked takes the chain's task with it, as it would without a task.
+            ended.unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(ChainError::Closed(QueueClosed)),
+            })
+        })
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

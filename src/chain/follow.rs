@@ -20,9 +20,11 @@ use crate::telemetry::metrics::{self, Metric};
 use crate::types::chain::{BlockId, BlockRange, BlockRef, ChainId};
 
 /// A hint that there may be a new block. Carries the hash where the ringer knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Doorbell {
     pub hash: Option<alloy_primitives::B256>,
+    /// The block's header where it was pushed and gives its hash: nobody need be asked for it.
+    pub header: Option<Header>,
 }
 
 /// How one network is followed.
@@ -113,7 +115,7 @@ impl Follower {
     pub async fn run(&mut self, mut bell: mpsc::Receiver<Doorbell>) -> Result<(), ChainError> {
         let mut wait = RETRY_FIRST;
         let mut caught_up = false;
-        let mut hint = Doorbell { hash: None };
+        let mut hint = Doorbell::default();
         loop {
             match self.step(hint, &mut caught_up).await {
                 Ok(()) => wait = RETRY_FIRST,
@@ -123,7 +125,7 @@ impl Follower {
                     log::warn!(chain = self.settings.chain.0, wait:? = wait; "head not followed, trying again: {error}");
                     tokio::time::sleep(wait).await;
                     wait = wait.saturating_mul(2).min(RETRY_LAST);
-                    hint = Doorbell { hash: None };
+                    hint = Doorbell::default();
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -136,9 +138,9 @@ impl Follower {
         let poll = tokio::time::sleep(self.settings.poll_interval);
         tokio::select! {
             rung = bell.recv(), if !bell.is_closed() || !bell.is_empty() => {
-                rung.unwrap_or(Doorbell { hash: None })
+                rung.unwrap_or_default()
             }
-            () = poll => Doorbell { hash: None },
+            () = poll => Doorbell::default(),
         }
     }
 
@@ -146,13 +148,15 @@ impl Follower {
         if !*caught_up {
             self.history(None).await?;
         }
-        let head = match hint.hash {
-            Some(hash) if self.knows(hash) => return Ok(()),
-            Some(hash) => match self.fetcher.node.header_of(hash).await? {
+        let pushed = hint.header.filter(|header| self.continues(header));
+        let head = match (hint.hash, pushed) {
+            (Some(hash), _) if *caught_up && self.knows(hash) => return Ok(()),
+            (_, Some(header)) => header,
+            (Some(hash), None) => match self.fetcher.node.header_of(hash).await? {
                 Some(header) => header,
                 None => self.fetcher.node.head().await?,
             },
-            None => self.fetcher.node.head().await?,
+            (None, None) => self.fetcher.node.head().await?,
         };
         if head.block.number > self.next_block().saturating_add(CATCH_UP_BLOCKS) {
             self.history(None).await?;
@@ -441,6 +445,12 @@ impl Follower {
 
     fn knows(&self, hash: alloy_primitives::B256) -> bool {
         self.tip().is_some_and(|tip| tip.hash == hash)
+    }
+
+    /// Whether the block is the one right above our tip.
+    fn continues(&self, header: &Header) -> bool {
+        self.tip().is_some_and(|tip| tip.hash == header.block.parent)
+            && header.block.number == self.next_block()
     }
 
     fn next_block(&self) -> u64 {

@@ -9,6 +9,9 @@ use super::error::ChainError;
 use crate::types::chain::{BlockId, BlockRange, BlockRef};
 use crate::types::log::LogBuf;
 
+/// Blocks whose receipts are asked for together, where the node knows nothing better.
+const RECEIPTS_AT_ONCE: usize = 16;
+
 /// A header as far as indexing needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -19,7 +22,8 @@ pub struct Header {
     /// fields of their own; the receipts root then proves less.
     pub hash_proven: bool,
     /// Hashes of the block's transactions, by which receipts are checked and, if need be, fetched.
-    pub transactions: Vec<B256>,
+    /// `None`: a header that was pushed, without its body.
+    pub transactions: Option<Vec<B256>>,
 }
 
 /// All receipts of a block: their root and their logs.
@@ -55,6 +59,11 @@ pub trait Node: std::fmt::Debug + Send + Sync {
 
     /// Our logs of one block by its hash; an unknown block is an error, never empty.
     async fn logs_of(&self, hash: B256) -> Result<LogBuf, ChainError>;
+
+    /// How many blocks' receipts make one answer of a sensible size.
+    fn receipts_at_once(&self) -> usize {
+        RECEIPTS_AT_ONCE
+    }
 
     /// All receipts of each block, our logs or not; `None` where the node does not serve them.
     async fn receipts_of(&self, headers: &[&Header]) -> Result<Option<Vec<Receipts>>, ChainError>;

@@ -26,6 +26,10 @@ use crate::types::log::{LogBuf, LogFields};
 /// Our contract in the scripted world.
 const OURS: Address = Address::repeat_byte(0xaa);
 const LOGS_A_BLOCK: u32 = 2;
+/// Blocks whose logs are large: together more than a segment may hold.
+const CROWDED: std::ops::Range<u64> = 400..420;
+/// Payload of each log there.
+const CROWDED_BYTES: usize = 1 << 20;
 
 /// A chain that tests rewrite while it is followed.
 #[derive(Debug, Default)]
@@ -37,6 +41,12 @@ struct World {
     lies: Vec<u64>,
     /// `eth_getLogs` gives a log of these blocks twice, or says that it is of another fork.
     nonsense: Vec<u64>,
+    /// How often `eth_getLogs` was asked.
+    logs_asked: usize,
+    /// No provider serves receipts.
+    no_receipts: bool,
+    /// Blocks whose receipts are encoded in the chain's own way: another root, and no proof.
+    own_encoding: Vec<u64>,
     /// What `head` answers instead of the truth.
     stuck_head: Option<Header>,
     /// What further providers say.
@@ -59,7 +69,11 @@ fn logs_of(block: &BlockRef) -> LogBuf {
             address: OURS,
             ..Default::default()
         };
-        logs.push(&fields, &block.number.to_be_bytes()).expect("small");
+        let mut payload = block.number.to_be_bytes().to_vec();
+        if CROWDED.contains(&block.number) {
+            payload.resize(CROWDED_BYTES, 0);
+        }
+        logs.push(&fields, &payload).expect("small");
     }
     logs
 }
@@ -85,13 +99,14 @@ impl Scripted {
             }
             let receipts_root = root(&logs_of(&block));
             let header =
-                Header { block, bloom, receipts_root, hash_proven: true, transactions: Vec::new() };
+                Header { block, bloom, receipts_root, hash_proven: true, transactions: None };
             world.blocks.insert(number, header.clone());
             world.by_hash.insert(block.hash, header);
         }
     }
 
     fn logs_as_told(&self, block: &BlockRef) -> LogBuf {
+        self.world().logs_asked += 1;
         let mut logs = logs_of(block);
         if self.world().lies.contains(&block.number) {
             logs.retain(|head| head.log_index + 1 < LOGS_A_BLOCK);
@@ -179,9 +194,14 @@ impl Node for Scripted {
     }
 
     async fn receipts_of(&self, headers: &[&Header]) -> Result<Option<Vec<Receipts>>, ChainError> {
+        let world = self.world();
+        if world.no_receipts {
+            return Ok(None);
+        }
         let receipts = |header: &&Header| {
             let logs = logs_of(&header.block);
-            Receipts { root: root(&logs), logs }
+            let own = world.own_encoding.contains(&header.block.number);
+            Receipts { root: if own { B256::ZERO } else { root(&logs) }, logs }
         };
         Ok(Some(headers.iter().map(receipts).collect()))
     }
@@ -196,6 +216,7 @@ struct Consumer {
     reorgs: Vec<usize>,
     finalized: Option<u64>,
     caught_up: bool,
+    segments: usize,
 }
 
 impl Consumer {
@@ -218,6 +239,7 @@ impl Consumer {
     }
 
     fn append(&mut self, segment: super::update::Segment) {
+        self.segments += 1;
         for proven in &segment.blocks {
             let block = proven.block;
             if let Some((number, hash)) = self.blocks.last() {
@@ -276,7 +298,7 @@ fn follower(node: &Scripted, stored: Option<(&[BlockId], u64)>) -> (Follower, Up
 async fn follow_for(follower: &mut Follower, rings: usize) {
     let (bell, rung) = mpsc::channel(64);
     for _ in 0..rings {
-        bell.send(Doorbell { hash: None }).await.expect("room");
+        bell.send(Doorbell::default()).await.expect("room");
     }
     let run = follower.run(rung);
     tokio::time::timeout(Duration::from_secs(5), run).await.expect_err("follows for ever");
@@ -367,6 +389,65 @@ async fn a_node_that_leaves_out_a_log_is_corrected_by_the_receipts_root() {
     follow_for(&mut follower, 1).await;
     consumer.drain(&mut updates);
     consumer.assert_holds(&node);
+    assert_eq!(node.world().logs_asked, 0, "the receipts say everything");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_receipts_logs_are_as_told_and_only_absence_is_proven() {
+    let node = Scripted::default();
+    node.grow(0, 100, 0);
+    node.world().finalized = 80;
+    node.world().no_receipts = true;
+    let (mut follower, mut updates) = follower(&node, None);
+    let mut consumer = Consumer::default();
+    follow_for(&mut follower, 1).await;
+    consumer.drain(&mut updates);
+    consumer.assert_holds(&node);
+    for (number, proof) in &consumer.proofs {
+        let proven =
+            if number.is_multiple_of(2) { Proof::Unverified } else { Proof::BloomNegative };
+        assert_eq!(*proof, proven, "block {number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_that_their_receipts_do_not_prove_are_asked_for_and_stay_unverified() {
+    let node = Scripted::default();
+    node.grow(0, 100, 0);
+    node.world().finalized = 80;
+    node.world().own_encoding = vec![4, 10, 12, 14, 60, 90];
+    let (mut follower, mut updates) = follower(&node, None);
+    let mut consumer = Consumer::default();
+    follow_for(&mut follower, 1).await;
+    consumer.drain(&mut updates);
+    consumer.assert_holds(&node);
+    let open: Vec<u64> = consumer
+        .proofs
+        .iter()
+        .filter(|(_, proof)| **proof == Proof::Unverified)
+        .map(|(number, _)| *number)
+        .collect();
+    assert_eq!(open, [4, 10, 12, 14, 60, 90]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowded_range_is_told_in_pieces_and_whole() {
+    let node = Scripted::default();
+    node.grow(0, 1000, 0);
+    node.world().finalized = 1000;
+    let (mut follower, mut updates) = follower(&node, None);
+    let mut consumer = Consumer::default();
+    let follow = follow_for(&mut follower, 1);
+    // The queue is smaller than the crowd: it is emptied meanwhile.
+    let drain = async {
+        while consumer.blocks.len() < node.truth().len() {
+            consumer.take(updates.recv().await.expect("follows"));
+        }
+    };
+    tokio::join!(follow, drain);
+    consumer.assert_holds(&node);
+    // Spans of 64, 64, 64, 64, 128, 256 and 360 blocks make seven segments; the crowd cuts one more.
+    assert!(consumer.segments > 7, "{} segments", consumer.segments);
 }
 
 #[tokio::test(start_paused = true)]

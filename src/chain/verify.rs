@@ -1,31 +1,42 @@
 //! Proof that no log of a block is missing: bloom for absence, receipts root for presence.
 //!
-//! Judges what others fetched; the only calls it makes are for receipts. What cannot be proven on a
-//! chain is marked `Unverified`, never dropped and never a dead end.
+//! Where receipts are to be proven, logs are taken from them, so that nobody's `eth_getLogs` is needed.
+//! What cannot be proven on a chain is marked `Unverified`, never dropped and never a dead end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use alloy_primitives::{B256, BloomInput};
 
 use super::error::ChainError;
-use super::node::{Header, Node, Receipts};
+use super::node::{Header, Node};
 use super::profile::BloomRule;
 use super::update::ProvenBlock;
 use crate::config::Verify;
 use crate::rpc::eth::LogFilter;
-use crate::types::chain::{BlockRange, BlockRef, Proof};
-use crate::types::log::{LogBuf, LogHead, LogView};
+use crate::types::chain::{BlockRange, Proof};
+use crate::types::log::{LogBuf, LogHead};
 
-/// Blocks whose receipts are asked for in one go: bounds memory at about 64 × a crowded block.
-const RECEIPTS_CHUNK_BLOCKS: usize = 64;
+/// Logs after which a segment ends early, in bytes: a span that was learned in a quiet stretch must
+/// not hold a crowded one in memory.
+const SEGMENT_MAX_BYTES: usize = 8 << 20;
 
-/// Checks logs against headers and proves them as far as asked. Logs that a proof shows to be wrong
-/// are replaced by the proven ones.
+/// Checks logs against headers and proves them as far as asked.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     policy: Verify,
     bloom: BloomRule,
     filters: Vec<LogFilter>,
+}
+
+/// What receipts and blooms say about the first blocks of a range.
+#[derive(Debug)]
+pub struct Settled {
+    pub blocks: Vec<ProvenBlock>,
+    /// In chain order; those of `open` blocks are missing.
+    pub logs: LogBuf,
+    /// Runs of blocks that are not proven: their logs are what `eth_getLogs` tells.
+    pub open: Vec<Range<usize>>,
 }
 
 impl Verifier {
@@ -34,108 +45,94 @@ impl Verifier {
         Self { policy, bloom, filters }
     }
 
-    /// Proves `logs` to be those of `headers` (ascending, linked). Sorts and completes them.
-    pub async fn prove(
-        &self,
-        node: &dyn Node,
-        headers: &[Header],
-        mut logs: LogBuf,
-    ) -> Result<(Vec<ProvenBlock>, LogBuf), ChainError> {
-        logs.sort();
-        let mut blocks: Vec<ProvenBlock> = headers
-            .iter()
-            .map(|header| ProvenBlock { block: header.block, proof: Proof::Unverified })
-            .collect();
-        let heard = Heard::sort_out(headers, &mut logs);
-        if self.policy != Verify::Receipts {
-            heard.refuse(headers, |_| true)?;
-        }
-        if self.policy == Verify::Off {
-            return Ok((blocks, logs));
-        }
+    /// Whether blocks are to be proven by their receipts.
+    pub fn by_receipts(&self) -> bool {
+        self.policy == Verify::Receipts
+    }
+
+    /// Proves as many of `headers` (ascending, linked) as fit one segment, at least one.
+    pub async fn settle(&self, node: &dyn Node, headers: &[Header]) -> Result<Settled, ChainError> {
+        let mut settled = Settled {
+            blocks: Vec::with_capacity(headers.len()),
+            logs: LogBuf::default(),
+            open: Vec::new(),
+        };
         let mut suspects = Vec::new();
         for (index, header) in headers.iter().enumerate() {
             let absent = !self.bloom_may_hold(header);
-            if absent && heard.counts[index] == 0 {
-                blocks[index].proof = bounded_by_header(header, Proof::BloomNegative);
-            } else if self.policy == Verify::Receipts {
+            let proof = if absent { Proof::BloomNegative } else { Proof::Unverified };
+            settled
+                .blocks
+                .push(ProvenBlock { block: header.block, proof: bounded_by_header(header, proof) });
+            if !absent {
                 suspects.push(index);
-            } else if absent {
-                return Err(inconsistent(
-                    headers,
-                    format!("logs of block {}, whose bloom has none of ours", header.block.number),
-                ));
             }
         }
-        let mut repaired = Repairs::default();
-        for chunk in suspects.chunks(RECEIPTS_CHUNK_BLOCKS) {
-            self.prove_by_receipts(node, headers, &logs, chunk, &mut blocks, &mut repaired).await?;
+        let mut rest = suspects.as_slice();
+        while let Some(first) = rest.first() {
+            if settled.logs.bytes() > SEGMENT_MAX_BYTES {
+                settled.blocks.truncate(*first);
+                break;
+            }
+            let (chunk, after) = rest.split_at(node.receipts_at_once().clamp(1, rest.len()));
+            rest = after;
+            self.prove_by_receipts(node, headers, chunk, &mut settled).await?;
         }
-        // A block of which nonsense was said needs its receipts, or the bloom's word that it has none.
-        heard.refuse(headers, |index| {
-            let settled = blocks[index].proof == Proof::BloomNegative
-                || repaired.compared.contains(&headers[index].block.number);
-            !settled
-        })?;
-        Ok((blocks, repaired.apply(logs)?))
+        Ok(settled)
     }
 
     async fn prove_by_receipts(
         &self,
         node: &dyn Node,
         headers: &[Header],
-        logs: &LogBuf,
         chunk: &[usize],
-        blocks: &mut [ProvenBlock],
-        repairs: &mut Repairs,
+        settled: &mut Settled,
     ) -> Result<(), ChainError> {
         let asked: Vec<&Header> = chunk.iter().map(|index| &headers[*index]).collect();
-        let Some(answers) = node.receipts_of(&asked).await? else { return Ok(()) };
-        for (index, receipts) in chunk.iter().zip(answers) {
-            let header = &headers[*index];
+        let Some(answers) = node.receipts_of(&asked).await? else {
+            chunk.iter().for_each(|index| settled.leave_open(*index));
+            return Ok(());
+        };
+        for ((index, header), receipts) in chunk.iter().zip(asked).zip(answers) {
             if receipts.root != header.receipts_root {
                 log::warn!(
                     block = header.block.number, header_root:% = header.receipts_root, recomputed:% = receipts.root;
                     "receipts do not give the header's root; the block stays unverified"
                 );
+                settled.leave_open(*index);
                 continue;
             }
-            blocks[*index].proof = bounded_by_header(header, Proof::ReceiptsRoot);
-            self.compare(header, logs, &receipts, repairs)?;
+            settled.blocks[*index].proof = bounded_by_header(header, Proof::ReceiptsRoot);
+            for log in receipts.logs.iter().filter(|log| self.matches(log.head)) {
+                settled.logs.push_view(log)?;
+            }
         }
         Ok(())
     }
 
-    /// With the receipts proven, `eth_getLogs` must have said the same.
-    fn compare(
+    /// Judges `logs` as told for `headers` (ascending, linked) without receipts. Sorts them.
+    pub fn judge(
         &self,
-        header: &Header,
-        logs: &LogBuf,
-        receipts: &Receipts,
-        repairs: &mut Repairs,
-    ) -> Result<(), ChainError> {
-        let mut proven = LogBuf::default();
-        for log in receipts.logs.iter().filter(|log| self.matches(log.head)) {
-            proven.push_view(log)?;
+        headers: &[Header],
+        mut logs: LogBuf,
+    ) -> Result<(Vec<ProvenBlock>, LogBuf), ChainError> {
+        logs.sort();
+        let heard = Heard::sort_out(headers, &mut logs);
+        heard.refuse(headers)?;
+        let mut blocks = Vec::with_capacity(headers.len());
+        for (header, count) in headers.iter().zip(&heard.counts) {
+            let mut proof = Proof::Unverified;
+            if self.policy == Verify::Bloom && !self.bloom_may_hold(header) {
+                if *count > 0 {
+                    let number = header.block.number;
+                    let text = format!("logs of block {number}, whose bloom has none of ours");
+                    return Err(inconsistent(headers, text));
+                }
+                proof = bounded_by_header(header, Proof::BloomNegative);
+            }
+            blocks.push(ProvenBlock { block: header.block, proof });
         }
-        let said: Vec<LogView<'_>> =
-            logs.iter().filter(|log| log.head.block_number == header.block.number).collect();
-        let same = proven.len() == said.len()
-            && proven.iter().zip(&said).all(|(proven, said)| {
-                proven.head.log_index == said.head.log_index
-                    && proven.head.address == said.head.address
-                    && proven.topics() == said.topics()
-                    && proven.data == said.data
-            });
-        repairs.compared.insert(header.block.number);
-        if !same {
-            log::warn!(
-                block = header.block.number, proven = proven.len();
-                "a provider's eth_getLogs disagrees with the proven receipts; the receipts are kept"
-            );
-            repairs.replace(header.block, proven);
-        }
-        Ok(())
+        Ok((blocks, logs))
     }
 
     fn matches(&self, log: &LogHead) -> bool {
@@ -207,11 +204,20 @@ impl Heard {
         heard
     }
 
-    /// An error when a block of which something wrong was said is still `open`.
-    fn refuse(&self, headers: &[Header], open: impl Fn(usize) -> bool) -> Result<(), ChainError> {
-        match self.wrong.iter().find(|(index, _)| open(**index)) {
-            Some((_, detail)) => Err(inconsistent(headers, detail.clone())),
+    /// An error when something wrong was said of a block.
+    fn refuse(&self, headers: &[Header]) -> Result<(), ChainError> {
+        match self.wrong.values().next() {
+            Some(detail) => Err(inconsistent(headers, detail.clone())),
             None => Ok(()),
+        }
+    }
+}
+
+impl Settled {
+    fn leave_open(&mut self, index: usize) {
+        match self.open.last_mut() {
+            Some(run) if run.end == index => run.end += 1,
+            _ => self.open.push(index..index + 1),
         }
     }
 }
@@ -243,38 +249,4 @@ pub fn check_links(
         expected = Some(header.block.hash);
     }
     Ok(())
-}
-
-/// Blocks whose logs a proof has replaced.
-#[derive(Debug, Default)]
-struct Repairs {
-    blocks: Vec<u64>,
-    /// Blocks whose logs were held against proven receipts.
-    compared: BTreeSet<u64>,
-    logs: LogBuf,
-    overflow: bool,
-}
-
-impl Repairs {
-    fn replace(&mut self, block: BlockRef, proven: LogBuf) {
-        self.blocks.push(block.number);
-        for log in proven.iter() {
-            self.overflow |= self.logs.push_view(log).is_err();
-        }
-    }
-
-    fn apply(self, mut logs: LogBuf) -> Result<LogBuf, ChainError> {
-        if self.overflow {
-            return Err(crate::types::log::LogBufFull.into());
-        }
-        if self.blocks.is_empty() {
-            return Ok(logs);
-        }
-        logs.retain(|head| !self.blocks.contains(&head.block_number));
-        for log in self.logs.iter() {
-            logs.push_view(log)?;
-        }
-        logs.sort();
-        Ok(logs)
-    }
 }

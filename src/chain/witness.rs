@@ -11,6 +11,7 @@ use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::eth;
 use crate::rpc::eth::receipts_root;
 use crate::rpc::pool::{CallOptions, Pool};
+use crate::telemetry::metrics::{self, Metric};
 use crate::types::chain::BlockId;
 
 /// Equal answers with another root that are believed when their logs give the header's bloom: the
@@ -34,13 +35,17 @@ struct Heard {
 /// An error when they only contradict each other.
 pub(super) async fn receipts(pool: &Pool, header: &Header) -> Result<Receipts, RpcError> {
     let block = BlockId::from(&header.block);
+    let Some(transactions) = &header.transactions else {
+        let text = format!("the transactions of block {block} are not known yet");
+        return Err(RpcError::of_pool(ErrorClass::NotYet, text));
+    };
     let mut options = CallOptions::default();
     let mut heard: Vec<Heard> = Vec::new();
     let mut alone = pool.endpoints().len() == 1;
     // Agreement counts only once every provider had its say.
     let mut all_heard = false;
     for _ in 0..ANSWERS_MAX {
-        let receipts = match pool.receipts(block, &header.transactions, &options).await {
+        let receipts = match pool.receipts(block, transactions, &options).await {
             Ok(receipts) => receipts,
             // Those that are left cannot answer: then those that can are heard again.
             Err(_) if !options.exclude.is_empty() => {
@@ -53,10 +58,12 @@ pub(super) async fn receipts(pool: &Pool, header: &Header) -> Result<Receipts, R
         };
         let root = receipts_root(&receipts);
         if root == header.receipts_root {
+            count_transactions(&receipts);
             return Ok(Receipts { root, logs: receipts.logs });
         }
         let enough =
             if bloom(&receipts) == header.bloom { AGREED_WITH_BLOOM } else { AGREED_WITHOUT_BLOOM };
+        metrics::count(Metric::ChainDisagreements, &[], 1);
         let provider = receipts.provider.clone();
         options.exclude.push(provider.clone());
         if options.exclude.len() >= pool.endpoints().len() {
@@ -70,6 +77,13 @@ pub(super) async fn receipts(pool: &Pool, header: &Header) -> Result<Receipts, R
     }
     let text = format!("providers contradict each other on the receipts of block {block}");
     Err(RpcError::of_pool(ErrorClass::BadAnswer, text))
+}
+
+fn count_transactions(receipts: &eth::Receipts) {
+    let with =
+        |status| receipts.list.iter().filter(|one| one.status == Some(status)).count() as u64;
+    metrics::count(Metric::ChainTransactions, &["success"], with(true));
+    metrics::count(Metric::ChainTransactions, &["reverted"], with(false));
 }
 
 fn note(heard: &mut Vec<Heard>, root: B256, provider: Arc<str>) -> &Heard {
@@ -132,7 +146,7 @@ mod tests {
             bloom: bloom(&receipts),
             receipts_root: receipts_root(&receipts),
             hash_proven: true,
-            transactions: vec![hash],
+            transactions: Some(vec![hash]),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod backfill;
 
+mod backup;
 mod people;
 
 mod print;
@@ -89,12 +90,35 @@ enum Command {
     /// Exports the audit trail and checks an export
     #[command(subcommand)]
     Audit(people::Audit),
+    /// What a shared store needs of its server
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+    /// Makes, lists, restores and drills sealed copies of the store (docs/disaster-recovery.md)
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// Starts a simulated chain whose providers fail on demand (docs/sim.md)
     Sim(Box<sim::SimArguments>),
+    /// Prints the manual page of the program or of one command, for man(1)
+    Man {
+        /// A command, such as `run`; the whole program when not given
+        page: Option<String>,
+    },
     /// Prints a shell completion script
     Completions {
         /// The shell to complete for
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Prints the commands that distribute the collections over a sharded MongoDB cluster
+    Shard {
+        /// Sends them, to a router (mongos)
+        #[arg(long)]
+        apply: bool,
     },
 }
 
@@ -149,6 +173,12 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
         print::completions(shell, Arguments::command());
         return Ok(());
     }
+    if let Command::Man { page } = &arguments.command {
+        return Ok(print::manual(Arguments::command(), page.as_deref())?);
+    }
+    if let Command::Backup(backup::BackupCommand::Keygen { out }) = &arguments.command {
+        return Ok(backup::keygen(out, arguments.json)?);
+    }
     if let Command::Sim(settings) = &arguments.command {
         return Ok(app::runtime()?.block_on(sim::run(settings))?);
     }
@@ -174,6 +204,11 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
         Command::Keys(command) => people::keys(&config, command).await?,
         Command::Tokens(command) => people::tokens(&config, command).await?,
         Command::Audit(command) => people::audit(&config, command).await?,
+        Command::Backup(command) => {
+            if !backup::run(&config, command, json).await? {
+                return Err(Failure::Told);
+            }
+        }
         Command::Run => {
             let file = arguments.config.clone().or(loaded.source);
             let source = Source { file, overrides: arguments.overrides.clone() };
@@ -186,18 +221,25 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
                 return Err(Failure::Told);
             }
         }
-        &Command::Backfill { chain, to } => {
-            backfill::run(&config, ChainId(chain), to, json).await?;
+        Command::Backfill { chain, to } => {
+            backfill::run(&config, ChainId(*chain), *to, json).await?;
         }
         Command::Status => report::status(&app::status::run(&config).await?, json)?,
         Command::Providers { order } => {
             providers::run(&config, order.as_ref(), json).await?;
         }
-        &Command::Rewind { chain, to } => {
-            let block = app::backfill::rewind(&config, ChainId(chain), to).await?;
-            report::rewound(ChainId(chain), block, json)?;
+        Command::Rewind { chain, to } => {
+            let block = app::backfill::rewind(&config, ChainId(*chain), *to).await?;
+            report::rewound(ChainId(*chain), block, json)?;
         }
-        Command::Sim(_) | Command::Completions { .. } => {}
+        Command::Store { command: StoreCommand::Shard { apply } } => {
+            let outcomes = app::storage::shard(&config.store, *apply).await?;
+            report::sharded(&outcomes, json)?;
+            if outcomes.iter().any(|(_, outcome)| matches!(outcome, Some(Err(_)))) {
+                return Err(Failure::Told);
+            }
+        }
+        Command::Sim(_) | Command::Man { .. } | Command::Completions { .. } => {}
     }
     Ok(())
 }
@@ -229,7 +271,9 @@ mod tests {
             "keys",
             "tokens",
             "audit",
+            "backup",
             "sim",
+            "man",
             "completions",
         ] {
             assert!(names.iter().any(|known| known == name), "{name} in {names:?}");

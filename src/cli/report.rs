@@ -97,6 +97,27 @@ pub(super) fn rewound(chain: ChainId, block: BlockId, json: bool) -> Result<()> 
     print::data(&format!("chain {chain}: the index now ends at block {block}"))
 }
 
+/// Commands of the store's sharding, one a line as mongosh reads them.
+pub(super) fn sharded(outcomes: &[(String, Option<Result<(), String>>)], json: bool) -> Result<()> {
+    if json {
+        let item = |(command, outcome): &(String, Option<Result<(), String>>)| {
+            let fault = outcome.as_ref().and_then(|outcome| outcome.as_ref().err());
+            json!({ "command": command, "sent": outcome.is_some(), "fault": fault })
+        };
+        let items: Vec<Value> = outcomes.iter().map(item).collect();
+        return print::data(&json!({ "items": items }).to_string());
+    }
+    let lines: Vec<String> = outcomes
+        .iter()
+        .map(|(command, outcome)| match outcome {
+            None => command.clone(),
+            Some(Ok(())) => format!("{command} // done"),
+            Some(Err(fault)) => format!("{command} // failed: {fault}"),
+        })
+        .collect();
+    print::data(&lines.join("\n"))
+}
+
 fn provider_json(provider: &ProviderReport) -> Value {
     json!({
         "chain_id": provider.chain.0,

@@ -56,6 +56,7 @@ pub const ROOT: Section = Section {
         key("bus", "table", Table, ""),
         key("gateway", "table", Table, ""),
         key("telemetry", "table", Table, ""),
+        key("backup", "table", Table, ""),
     ],
 };
 
@@ -198,8 +199,20 @@ pub const STORE: Section = Section {
     repeated: false,
     doc: "Where data is kept.",
     keys: &[
-        key("kind", "`embedded`", Default, "`embedded`: one SQLite file, nothing to install."),
+        key(
+            "kind",
+            "`embedded`, `mongodb`",
+            Default,
+            "`embedded`: one SQLite file, nothing to install. `mongodb`: a database that several processes share.",
+        ),
         key("path", "path", Default, "Folder of the embedded store, from the working directory."),
+        key(
+            "url",
+            "text or `{ file = \"..\" }`",
+            Optional,
+            "With `mongodb`: `mongodb://user:password@host:port/database?options`, or `mongodb+srv`. TLS (`tls`, `tlsCAFile`), authentication (`authSource`, `authMechanism`) and where questions are answered (`readPreference`) are options of it. `${NAME}` is replaced from the environment. Never printed beyond its hosts.",
+        ),
+        key("url_file", "path", Optional, "Instead of `url`: a file that holds it."),
     ],
 };
 
@@ -283,9 +296,32 @@ pub const TELEMETRY: Section = Section {
             Default,
             "`error`, `warn`, `info`, `debug`, `trace` or `off`, or a filter per module such as `info,rwahub::rpc=debug`.",
         ),
+        key(
+            "otlp_endpoint",
+            "text",
+            Optional,
+            "Where traces go: an OTLP/HTTP collector, such as `http://127.0.0.1:4318/v1/traces`. Plain HTTP, so a collector on this machine.",
+        ),
+    ],
+};
+
+/// `[backup]`
+pub const BACKUP: Section = Section {
+    path: "backup",
+    repeated: false,
+    doc: "Sealed copies of the embedded store (docs/disaster-recovery.md).",
+    keys: &[
+        key("path", "path", Optional, "Folder that `rwahub backup` works in."),
+        key(
+            "recipients",
+            "list of text",
+            Default,
+            "Public keys (`age1...`) that backups are sealed for; `rwahub backup keygen` makes one.",
+        ),
+        key("keep", "integer", Default, "Backups kept, 1 to 10000."),
     ],
 };
 
 /// All tables that stand in a file, in the order of the documentation.
 pub const SECTIONS: &[&Section] =
-    &[&CHAIN, &PROVIDER, &CONTRACT, &STORE, &CACHE, &BUS, &GATEWAY, &TELEMETRY];
+    &[&CHAIN, &PROVIDER, &CONTRACT, &STORE, &CACHE, &BUS, &GATEWAY, &TELEMETRY, &BACKUP];

@@ -37,6 +37,7 @@ pub struct Config {
     pub bus: Bus,
     pub gateway: Gateway,
     pub telemetry: Telemetry,
+    pub backup: Backup,
 }
 
 /// One network to index and to proxy.
@@ -112,10 +113,7 @@ impl ProviderUrl {
 
     /// Scheme, host and port: what logs and reports may show.
     pub fn redacted(&self) -> String {
-        let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        format!("{scheme}://{host}")
+        redacted(&self.url)
     }
 }
 
@@ -183,6 +181,8 @@ pub enum Addresses {
 pub enum Store {
     /// One SQLite file in this directory.
     Embedded { path: PathBuf },
+    /// A database on a MongoDB server, shared by all processes that name it.
+    MongoDb { url: EngineUrl },
 }
 
 /// Where answers and counters live that may be lost.
@@ -197,6 +197,40 @@ pub enum Cache {
 pub enum Bus {
     /// Tables of the embedded store.
     Embedded,
+}
+
+/// How an engine is reached. The URL may hold a password, so it never prints whole.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EngineUrl(String);
+
+impl EngineUrl {
+    /// A URL whose scheme and host were already checked.
+    pub fn new(url: String) -> Self {
+        Self(url)
+    }
+
+    /// The whole URL, for the connection alone.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Scheme, host and port: what logs and reports may show.
+    pub fn redacted(&self) -> String {
+        redacted(&self.0)
+    }
+}
+
+impl std::fmt::Debug for EngineUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.redacted())
+    }
+}
+
+fn redacted(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
 }
 
 /// The HTTP door.
@@ -238,6 +272,16 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// Sealed copies of the embedded store.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// Where they lie; `None` leaves it to the command line.
+    pub path: Option<PathBuf>,
+    /// Public keys that they are sealed for.
+    pub recipients: Vec<String>,
+    pub keep: usize,
+}
+
 /// What the operator sees.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
@@ -245,6 +289,8 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`, or a filter per module as `env_logger` reads it.
     pub log_level: String,
+    /// An OTLP/HTTP collector for traces; `None` builds none.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How log lines look.

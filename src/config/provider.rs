@@ -7,7 +7,7 @@ use super::load::Sources;
 use super::raw::{Node, Place, Value};
 use super::reader::Reader;
 use super::validate::{INTEGER_MAX, name};
-use super::{Provider, ProviderUrl, Transport};
+use super::{EngineUrl, Provider, ProviderUrl, Transport};
 
 /// The providers of a chain; a chain without one is a fault.
 pub(super) fn providers(
@@ -67,8 +67,37 @@ fn provider(
     })
 }
 
-/// The URL from whichever place gives it.
 fn url(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<ProviderUrl> {
+    let (text, key) = url_text(reader, sources)?;
+    check_url(reader, key, &text)
+}
+
+/// The URL of a MongoDB database: like an engine's, but it may name several hosts.
+pub(super) fn database_url(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<EngineUrl> {
+    let (text, key) = url_text(reader, sources)?;
+    let rest = ["mongodb://", "mongodb+srv://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let fits = |rest: &str| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let hosts = authority.rsplit('@').next().unwrap_or_default();
+        hosts.split(',').all(|host| host_of(&format!("x://{host}")).is_some())
+    };
+    let problem = match rest {
+        None => "not a URL with mongodb or mongodb+srv",
+        Some(_) if text.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+            "URL holds white space"
+        }
+        Some(rest) if !fits(rest) => "URL has no usable hosts and ports",
+        Some(_) => return Some(EngineUrl::new(text)),
+    };
+    let hint = "write it as mongodb://user:password@host:port/database, with special characters in \
+                user and password as %XX";
+    let shown = rest.map(|_| "\"mongodb://…\"".to_owned());
+    reader.fault_showing(key, shown, problem, Some(hint.to_owned()));
+    None
+}
+
+/// The URL from whichever place gives it, and the key that gave it.
+fn url_text(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<(String, &'static str)> {
     let key = match (reader.get("url"), reader.get("url_file")) {
         (Some(url), Some(file)) if rank(&url.place) == rank(&file.place) => {
             let hint = "keep one of them".to_owned();
@@ -80,12 +109,12 @@ fn url(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<ProviderUrl> {
         (None, Some(_)) => "url_file",
         (Some(_), _) => "url",
         (None, None) => {
-            let hint = "add url = \"https://..\" or url_file = \"..\"".to_owned();
+            let hint = "add url = \"..\" or url_file = \"..\"".to_owned();
             reader.fault_showing("url", None, "missing", Some(hint));
             return None;
         }
     };
-    let (text, key) = match (key, reader.get(key)) {
+    let found = match (key, reader.get(key)) {
         ("url", Some(Node { value: Value::Table(_), .. })) => {
             let table = reader.table("url", &keys::SECRET_FILE, &[])?;
             (from_file(&table, "file", sources)?, "url")
@@ -95,12 +124,12 @@ fn url(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<ProviderUrl> {
             (expand(reader, "url", text, sources)?, "url")
         }
         _ => {
-            let hint = "write url = \"https://..\" or url = { file = \"..\" }".to_owned();
+            let hint = "write url = \"..\" or url = { file = \"..\" }".to_owned();
             reader.fault_showing("url", None, "must be text", Some(hint));
             return None;
         }
     };
-    check_url(reader, key, &text)
+    Some(found)
 }
 
 fn rank(place: &Place) -> u8 {

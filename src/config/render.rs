@@ -14,10 +14,17 @@ impl Config {
         let mut out = String::new();
         self.chains.iter().for_each(|chain| write_chain(&mut out, chain));
         self.contracts.iter().for_each(|contract| write_contract(&mut out, contract));
-        let Store::Embedded { path } = &self.store;
         head(&mut out, "[store]");
-        line(&mut out, "kind", "embedded");
-        line(&mut out, "path", path.display().to_string());
+        match &self.store {
+            Store::Embedded { path } => {
+                line(&mut out, "kind", "embedded");
+                line(&mut out, "path", path.display().to_string());
+            }
+            Store::MongoDb { url } => {
+                line(&mut out, "kind", "mongodb");
+                line(&mut out, "url", url.redacted());
+            }
+        }
         let Cache::Memory = self.cache;
         head(&mut out, "[cache]");
         line(&mut out, "kind", "memory");
@@ -53,6 +60,15 @@ impl Config {
             },
         );
         line(&mut out, "log_level", self.telemetry.log_level.clone());
+        if let Some(endpoint) = &self.telemetry.otlp_endpoint {
+            line(&mut out, "otlp_endpoint", endpoint.clone());
+        }
+        head(&mut out, "[backup]");
+        if let Some(path) = &self.backup.path {
+            line(&mut out, "path", path.display().to_string());
+        }
+        line(&mut out, "recipients", self.backup.recipients.clone());
+        line(&mut out, "keep", integer(self.backup.keep as u64));
         out
     }
 }

@@ -71,11 +71,31 @@ fn the_commented_keys_of_the_example_are_good_too() {
             _ => line,
         })
         .filter(|line| !line.starts_with("url_file"))
+        // Belongs to another kind of store.
+        .filter(|line| !line.starts_with("url = \"mongodb"))
         .flat_map(|line| [line, "\n"])
         .collect();
     let config = load(&text);
     assert_eq!(config.contracts.len(), 1);
     assert_eq!(config.chains[0].providers[0].rate_limit_rps, Some(25));
+}
+
+#[test]
+fn a_mongodb_store_is_read_with_its_url_and_shows_no_secret() {
+    for url in [
+        "mongodb://hub:SECRET@a.example:27017,b.example:27018/rwa?tls=true",
+        "mongodb+srv://c.example",
+    ] {
+        let config = load(&format!("{CHAIN}[store]\nkind = \"mongodb\"\nurl = \"{url}\"\n"));
+        let Store::MongoDb { url: read } = &config.store else { panic!("{:?}", config.store) };
+        assert_eq!(read.expose(), url);
+        let shown = format!("{config:?}{}", config.to_toml_redacted());
+        assert!(shown.contains(".example") && !shown.contains("SECRET"), "{shown}");
+    }
+    for wrong in ["kind = \"mongodb\"", "url = \"mongodb://hub:SECRET@a.example/\""] {
+        let got = faults(&format!("{CHAIN}[store]\n{wrong}\n")).join("");
+        assert!(got.contains("store.url") && !got.contains("SECRET"), "{got}");
+    }
 }
 
 #[test]
@@ -109,7 +129,7 @@ fn environment_beats_file_and_flags_beat_environment() {
     assert_eq!(config.chains[0].start_block, 7);
     assert_eq!(config.chains[0].providers[1].url.transport, Transport::WebSocket);
     assert_eq!((config.chains[1].start_block, config.chains[1].confirmations), (9, 64));
-    let Store::Embedded { path } = &config.store;
+    let Store::Embedded { path } = &config.store else { panic!("{:?}", config.store) };
     assert_eq!(path, Path::new("data"));
 }
 
@@ -174,7 +194,7 @@ id = 1
 name = "main"
 [store]
 kind = "mongodb"
-url = "mongodb://root:SECRET@db"
+url = "mongodb://root:SECRET/@db"
 [cache]
 kind = "rediss"
 [gateway]

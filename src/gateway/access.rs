@@ -73,6 +73,7 @@ pub(in crate::gateway) async fn admit(
     if let Some(identity) = identity {
         request.extensions_mut().insert(identity);
     }
+    let _counted = api.running_now.enter();
     let standing = if cost == 0 { None } else { api.limiter.charge(caller, cost) };
     let refused = standing.and_then(|standing| standing.problem());
     let mut response = match refused {

@@ -32,6 +32,8 @@ mod landing;
 
 mod web;
 
+mod status_page;
+
 mod limits;
 
 mod measure;
@@ -94,7 +96,8 @@ pub fn build(mut parts: Parts) -> Router {
     Router::new()
         .merge(table)
         .merge(rpc)
-        .route_layer(from_fn_with_state(api, access::admit))
+        .route_layer(from_fn_with_state(api.clone(), access::admit))
+        .merge(status_page::routes(api).layer(compression.clone()))
         .merge(landing::routes().layer(compression.clone()))
         .merge(web::routes().layer(compression))
         .fallback(route_unknown)

@@ -41,6 +41,7 @@ use super::rest::{
         status::chain,
         status::livez,
         status::readyz,
+        status::startupz,
         events::list,
         stream::stream,
         tokens::list,

@@ -91,6 +91,7 @@ use Verb::{Delete, Get, Post, Put};
 pub(in crate::gateway) const ROUTES: &[Route] = &[
     row(Get, "/livez", Open, 0, || get(status::livez)),
     row(Get, "/readyz", Open, 0, || get(status::readyz)),
+    row(Get, "/startupz", Open, 0, || get(status::startupz)),
     row(Get, "/api/v1/openapi.json", Open, COST_READ, || get(openapi::serve)),
     row(Get, "/api/v1/status", ChainData, COST_READ, || get(status::status)),
     row(Get, "/api/v1/chains/{chain_id}", ChainData, COST_READ, || get(status::chain)),

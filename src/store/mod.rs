@@ -8,6 +8,17 @@ pub mod records;
 
 pub mod embedded;
 
+pub mod mongo;
+
+mod codec;
+mod past;
+mod unit;
+
+/// A back end: what writes and what answers over the same data.
+pub trait DataStore: crate::pipeline::store::Store + read::Queries {}
+
+impl<T: crate::pipeline::store::Store + read::Queries> DataStore for T {}
+
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "made-up numbers are small")]
 mod contract_tests;

@@ -22,13 +22,13 @@ use crate::support::http;
 use crate::support::hub::program;
 use crate::support::tokens::Dice;
 
-/// Runs of `make test`, which take about a minute.
-const RUNS: u64 = 24;
+/// Runs of `make test`, which take about two minutes.
+const RUNS: u64 = 50;
 /// First seed of `make test`.
 const SEED: u64 = 1;
 /// Runs at the same time: they mostly wait.
 const AT_ONCE: usize = 4;
-const CHAIN: u64 = 31_337;
+pub(crate) const CHAIN: u64 = 31_337;
 /// Longest start until the daemon serves.
 const START: Duration = Duration::from_secs(30);
 /// Longest time from the last change of the world until the index must be right. The longest pause
@@ -86,12 +86,12 @@ const PUSH_FAULTS: [&str; 6] = [
     "stuck-head=0.02",
 ];
 
-fn from_env(name: &str, default: u64) -> u64 {
+pub(crate) fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// A number from `low` to `high`, both counted.
-fn between(dice: &mut Dice, low: u64, high: u64) -> u64 {
+pub(crate) fn between(dice: &mut Dice, low: u64, high: u64) -> u64 {
     low + dice.below(usize::try_from(high - low + 1).expect("small")) as u64
 }
 
@@ -149,7 +149,7 @@ fn draw_world(seed: u64, dice: &mut Dice) -> Settings {
 
 /// Ports that no socket of this machine's clients gets: below the range that systems draw from, so
 /// that a daemon finds its port again after a kill.
-fn own_port() -> u16 {
+pub(crate) fn own_port() -> u16 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let start = u64::from(std::process::id()) * 97 % 18_000;
     loop {
@@ -163,16 +163,29 @@ fn own_port() -> u16 {
 
 /// The daemon under test with a store of its own, started and killed many times.
 #[derive(Debug)]
-struct Daemon {
+pub(crate) struct Daemon {
     dir: tempfile::TempDir,
     config: PathBuf,
-    port: u16,
-    child: Option<Child>,
+    pub(crate) port: u16,
+    pub(crate) child: Option<Child>,
 }
 
 impl Daemon {
-    fn new(sim: &Sim, contracts: &str, dice: &mut Dice) -> Self {
+    pub(crate) fn new(sim: &Sim, contracts: &str, dice: &mut Dice) -> Self {
+        Self::with_store(sim, contracts, dice, None)
+    }
+
+    /// On the store that a table of the configuration names, else on files of its own.
+    pub(crate) fn with_store(
+        sim: &Sim,
+        contracts: &str,
+        dice: &mut Dice,
+        store: Option<&str>,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
+        let data = dir.path().join("data").display().to_string();
+        let own = format!("kind = \"embedded\"\npath = \"{data}\"");
+        let store = store.unwrap_or(&own);
         let (port, metrics_port) = (own_port(), own_port());
         let mut text = format!(
             "[[chain]]\nid = {CHAIN}\nname = \"sim\"\nstart_block = 0\npoll_interval_ms = 100\n"
@@ -187,9 +200,8 @@ impl Daemon {
         }
         write!(
             text,
-            "[store]\nkind = \"embedded\"\npath = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:{port}\"\n\
-             [telemetry]\nmetrics_listen = \"127.0.0.1:{metrics_port}\"\n{contracts}",
-            dir.path().join("data").display()
+            "[store]\n{store}\n[gateway]\nlisten = \"127.0.0.1:{port}\"\n\
+             [telemetry]\nmetrics_listen = \"127.0.0.1:{metrics_port}\"\n{contracts}"
         )
         .expect("text");
         let config = dir.path().join("config.toml");
@@ -197,11 +209,11 @@ impl Daemon {
         Self { dir, config, port, child: None }
     }
 
-    fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.dir.path().join("log")
     }
 
-    fn start(&mut self) -> Result<(), String> {
+    pub(crate) fn start(&mut self) -> Result<(), String> {
         let options = std::fs::OpenOptions::new().create(true).append(true).open(self.log());
         let child = program(&["run", "--config"])
             .arg(&self.config)
@@ -213,7 +225,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("kill");
             child.wait().expect("wait");
@@ -221,14 +233,14 @@ impl Daemon {
     }
 
     /// An error when the daemon has ended by itself, which no fault of a provider may bring about.
-    fn alive(&mut self) -> Result<(), String> {
+    pub(crate) fn alive(&mut self) -> Result<(), String> {
         match self.child.as_mut().and_then(|child| child.try_wait().expect("wait")) {
             Some(status) => Err(format!("the daemon ended by itself: {status}")),
             None => Ok(()),
         }
     }
 
-    fn json(&self, path: &str) -> Option<Value> {
+    pub(crate) fn json(&self, path: &str) -> Option<Value> {
         let answer = http::request(self.port, "GET", path, &[], "").ok()?;
         (answer.status == 200).then(|| answer.json())
     }
@@ -246,7 +258,7 @@ impl Daemon {
         }
     }
 
-    fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let log = std::fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
@@ -262,7 +274,7 @@ impl Drop for Daemon {
 /// A client of the live feed, which connects again from its last cursor: what it holds in the end
 /// must be what is right, and on the way nothing may come twice or be taken back unseen.
 #[derive(Debug, Default)]
-struct Feed {
+pub(crate) struct Feed {
     held: BTreeSet<String>,
     retracted: BTreeSet<String>,
     cursor: Option<String>,
@@ -270,7 +282,7 @@ struct Feed {
 }
 
 impl Feed {
-    fn follow(feed: &Mutex<Self>, port: u16, stop: &AtomicBool) {
+    pub(crate) fn follow(feed: &Mutex<Self>, port: u16, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             let cursor = feed.lock().expect("feed").cursor.clone();
             let cursor = cursor.unwrap_or_else(|| "AQAAAAAAAAAA".to_owned());
@@ -310,7 +322,7 @@ impl Feed {
 }
 
 /// Moves the world on by one step of the script.
-async fn step(sim: &Sim, dice: &mut Dice, daemon: &mut Daemon) -> Result<(), String> {
+pub(crate) async fn step(sim: &Sim, dice: &mut Dice, daemon: &mut Daemon) -> Result<(), String> {
     let wait = Duration::from_millis(between(dice, 0, 250));
     tokio::time::sleep(wait).await;
     daemon.alive()?;
@@ -375,7 +387,7 @@ fn difference<T: Ord + Clone + std::fmt::Debug>(
 }
 
 /// The index against the truth.
-fn compare(sim: &Sim, daemon: &Daemon) -> Result<(), String> {
+pub(crate) fn compare(sim: &Sim, daemon: &Daemon) -> Result<(), String> {
     let truth = true_logs(sim);
     let events = daemon.list(&format!("/api/v1/events?chain_id={CHAIN}&order=asc&limit=100"))?;
     let ours: Vec<(String, u64)> = events
@@ -418,7 +430,7 @@ fn compare(sim: &Sim, daemon: &Daemon) -> Result<(), String> {
 }
 
 /// Waits until the index stands at the true head with everything proven.
-async fn settle(sim: &Sim, daemon: &mut Daemon) -> Result<(), String> {
+pub(crate) async fn settle(sim: &Sim, daemon: &mut Daemon) -> Result<(), String> {
     let deadline = Instant::now() + SETTLE;
     let head = sim.truth().head();
     loop {
@@ -437,7 +449,7 @@ async fn settle(sim: &Sim, daemon: &mut Daemon) -> Result<(), String> {
 }
 
 /// Waits until the feed's reader has caught up, then judges it.
-async fn judge_feed(sim: &Sim, feed: &Mutex<Feed>) -> Result<(), String> {
+pub(crate) async fn judge_feed(sim: &Sim, feed: &Mutex<Feed>) -> Result<(), String> {
     let ids = |logs: Vec<(String, u64)>| -> BTreeSet<String> {
         logs.into_iter().map(|(hash, index)| format!("{CHAIN}:{hash}:{index}")).collect()
     };
@@ -473,7 +485,7 @@ fn suites(sim: &Sim) -> BTreeSet<String> {
     addresses.map(str::to_lowercase).collect()
 }
 
-fn contracts(sim: &Sim) -> String {
+pub(crate) fn contracts(sim: &Sim) -> String {
     let all: Vec<String> = suites(sim).iter().map(|address| format!("\"{address}\"")).collect();
     let all = all.join(", ");
     format!(

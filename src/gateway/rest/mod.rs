@@ -42,6 +42,7 @@ use super::error::{Class, Problem};
 use super::limits::{COST_READ, Caller, Limiter};
 use super::live::ChainLive;
 use crate::store::read::Queries;
+use crate::telemetry::metrics::{self, Gauge, Metric};
 use crate::types::chain::ChainId;
 
 /// Requests answered at one time. A store answers hundreds at once only by queueing them; beyond
@@ -70,6 +71,7 @@ pub(in crate::gateway) struct ApiParts {
     pub(in crate::gateway) limiter: Limiter,
     /// One permit per request that is being answered.
     pub(in crate::gateway) running: Semaphore,
+    pub(in crate::gateway) running_now: Gauge,
     /// One permit per running export.
     pub(in crate::gateway) exports: Arc<Semaphore>,
     /// Chains seen in the store, so that a filter on one costs no query.
@@ -87,6 +89,7 @@ impl std::ops::Deref for Api {
 impl Api {
     pub(in crate::gateway) fn new(parts: super::Parts) -> Self {
         let super::Parts { queries, feed, live, config, version, auth, .. } = parts;
+        metrics::gauge(Metric::GatewayRunningMax, &[]).set(RUNNING_MAX as u64);
         Self(Arc::new(ApiParts {
             tail: Tail::new(Arc::clone(&queries)),
             queries,
@@ -100,6 +103,7 @@ impl Api {
             streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
             limiter: Limiter::default(),
             running: Semaphore::new(RUNNING_MAX),
+            running_now: metrics::gauge(Metric::GatewayRunning, &[]),
             exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             chains: RwLock::default(),
         }))

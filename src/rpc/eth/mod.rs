@@ -6,7 +6,11 @@ pub mod filter;
 
 pub mod header;
 
+mod header_scan;
+
 pub mod receipts;
+
+mod receipts_scan;
 
 mod receipts_root;
 

@@ -10,15 +10,16 @@ use alloy_primitives::{B256, Bloom, U64};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::bad;
+use super::{bad, covering, receipts_scan};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::pool::{Answer, CallOptions, Pool};
+use crate::rpc::wire::cursor::Unusual;
 use crate::rpc::wire::{Call, WireError, logs};
 use crate::types::chain::BlockId;
 use crate::types::log::LogBuf;
 
 /// One receipt. Its logs lie in the [`Receipts`] that hold it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipt {
     pub tx_hash: B256,
     pub tx_index: u32,
@@ -62,8 +63,8 @@ impl Pool {
         if transactions.is_empty() {
             return Ok(Receipts::none());
         }
-        let whole = Call::new("eth_getBlockReceipts", format!(r#"["{}"]"#, block.hash));
-        let asked = self.call_checked(&whole, options, |answer| {
+        let call = whole(block);
+        let asked = self.call_checked(&call, options, |answer| {
             let receipts = Receipts::read_block(&answer)?;
             receipts.check(block, transactions)?;
             Ok(receipts)
@@ -76,6 +77,40 @@ impl Pool {
             }
             outcome => outcome,
         }
+    }
+
+    /// All receipts of several blocks, asked together. A block whose answer nobody could give fails
+    /// alone.
+    pub async fn receipts_of_many(
+        &self,
+        blocks: &[(BlockId, &[B256])],
+        options: &CallOptions,
+    ) -> Result<Vec<Result<Receipts, RpcError>>, RpcError> {
+        let calls: Vec<_> = blocks.iter().map(|(block, _)| whole(*block)).collect();
+        let newest = blocks.iter().map(|(block, _)| block.number).max().unwrap_or(0);
+        let answers = self.batch_with(&calls, &covering(options, newest)).await?;
+        let read = |((block, transactions), answer): (&(BlockId, &[B256]), Result<Answer, _>)| {
+            let receipts = Receipts::read_block(&answer?)?;
+            receipts.check(*block, transactions)?;
+            Ok(receipts)
+        };
+        Ok(blocks.iter().zip(answers).map(read).collect())
+    }
+
+    /// All receipts of a block whose transactions are not known: whole only if they give the root.
+    pub async fn receipts_unlisted(
+        &self,
+        block: BlockId,
+        options: &CallOptions,
+    ) -> Result<Receipts, RpcError> {
+        let call = whole(block);
+        let asked = self.call_checked(&call, options, |answer| {
+            let receipts = Receipts::read_block(&answer)?;
+            let hashes: Vec<B256> = receipts.list.iter().map(|receipt| receipt.tx_hash).collect();
+            receipts.check(block, &hashes)?;
+            Ok(receipts)
+        });
+        asked.await
     }
 
     async fn receipts_one_by_one(
@@ -101,6 +136,10 @@ impl Pool {
     }
 }
 
+fn whole(block: BlockId) -> Call {
+    Call::new("eth_getBlockReceipts", format!(r#"["{}"]"#, block.hash))
+}
+
 impl Receipts {
     /// The receipts of a block without transactions.
     fn none() -> Self {
@@ -109,6 +148,17 @@ impl Receipts {
     }
 
     pub(crate) fn read_block(answer: &Answer) -> Result<Self, RpcError> {
+        match receipts_scan::scan(&answer.result) {
+            Ok((list, logs)) => {
+                let (bytes, provider) = (answer.result.len(), answer.provider.clone());
+                Ok(Self { list, logs, bytes, provider })
+            }
+            Err(Unusual) => Self::read_with_serde(answer),
+        }
+    }
+
+    /// The slow, certain way.
+    fn read_with_serde(answer: &Answer) -> Result<Self, RpcError> {
         let provider = &answer.provider;
         let list: Option<Vec<&RawValue>> = serde_json::from_slice(&answer.result)
             .map_err(|error| bad(provider, &WireError::Json(format!("receipts: {error}"))))?;
@@ -196,4 +246,63 @@ struct JsonReceipt<'a> {
     deposit_nonce: Option<U64>,
     #[serde(default)]
     deposit_receipt_version: Option<U64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn receipt(index: u32, extra: &str, data: &str) -> String {
+        let word = format!("0x{}", "ab".repeat(32));
+        let log = format!(
+            r#"{{"address":"0x{}","topics":["{word}"],"data":"{data}","blockHash":"{word}","blockNumber":"0x10","transactionHash":"{word}","transactionIndex":"{index:#x}","logIndex":"{index:#x}","removed":false}}"#,
+            "cd".repeat(20)
+        );
+        format!(
+            r#"{{{extra}"transactionHash":"{word}","transactionIndex":"{index:#x}","blockHash":"{word}","blockNumber":"0x10","cumulativeGasUsed":"0x5208","effectiveGasPrice":"0x1","logsBloom":"0x{}","logs":[{log},{log}],"contractAddress":null}}"#,
+            "0f".repeat(256)
+        )
+    }
+
+    fn agree(json: Vec<u8>) -> bool {
+        let Ok((list, logs)) = receipts_scan::scan(&json) else { return false };
+        let answer = Answer { result: json.into(), provider: Arc::from("p0") };
+        let slow = Receipts::read_with_serde(&answer).expect("the scanner took it");
+        assert_eq!((list, logs), (slow.list, slow.logs));
+        true
+    }
+
+    #[test]
+    fn the_scanner_reads_what_serde_reads() {
+        let root = format!("\"root\":\"0x{}\",", "12".repeat(32));
+        let extras = [
+            "",
+            "\"status\":\"0x0\",\"type\":\"0x2\",",
+            "\"type\":\"0x7e\",\"status\":\"0x1\",\"depositNonce\":\"0x5\",\"depositReceiptVersion\":\"0x1\",",
+            "\"status\":null,\"l1Fee\":{\"a\":[1.5]},",
+            &root,
+        ];
+        for extra in extras {
+            let json = format!("[{},{}]", receipt(0, extra, "0x"), receipt(1, extra, "0x01ff"));
+            assert!(agree(json.into_bytes()), "{extra}");
+        }
+        assert!(agree(b"[]".to_vec()));
+        assert!(!agree(b"null".to_vec()));
+        let doubled = "\"transactionIndex\":\"0x0\",";
+        assert!(!agree(format!("[{}]", receipt(0, doubled, "0x")).into_bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_answer_never_divides_scanner_and_serde(at in 0usize..4000, byte in any::<u8>()) {
+            let extra = "\"status\":\"0x1\",";
+            let json = format!("[{},{}]", receipt(0, extra, "0x"), receipt(1, extra, "0x01"));
+            let mut json = json.into_bytes();
+            let at = at % json.len();
+            json[at] = byte;
+            agree(json);
+        }
+    }
 }

@@ -8,10 +8,9 @@
 use std::borrow::Cow;
 
 use alloy_primitives::{Address, B256};
-use memchr::memchr2;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
+use super::cursor::{Cursor, Unusual};
 use super::layout::{Field, Layout, Span};
 use super::{WireError, hex};
 use crate::types::log::{LogBuf, LogFields};
@@ -28,9 +27,9 @@ pub fn parse(json: &[u8]) -> Result<LogBuf, WireError> {
 
 /// Reads an array of logs and appends them.
 pub fn parse_into(json: &[u8], out: &mut LogBuf) -> Result<(), WireError> {
-    let mut scanner = Scanner::new(json);
+    let mut text = Cursor::new(json);
     let mut fresh = LogBuf::with_capacity(json.len() / LOG_JSON_BYTES + 1);
-    match scanner.array(&mut fresh) {
+    match LogReader::default().array(&mut text, &mut fresh).and_then(|()| text.end()) {
         Ok(()) if out.is_empty() => {
             *out = fresh;
             Ok(())
@@ -56,13 +55,10 @@ fn append(out: &mut LogBuf, more: &LogBuf) -> Result<(), WireError> {
     Ok(())
 }
 
-/// The scanner met something that it leaves to `serde_json`.
-#[derive(Debug)]
-struct Unusual;
-
-struct Scanner<'a> {
-    json: &'a [u8],
-    at: usize,
+/// Reads arrays of logs one after the other in one text, and keeps what it learned between them.
+#[derive(Debug, Default)]
+pub(crate) struct LogReader<'a> {
+    layout: Option<Layout<'a>>,
     /// Where the fields of the log at hand lie.
     spans: Vec<Span>,
 }
@@ -83,61 +79,45 @@ mod field {
     pub(super) const REQUIRED: u16 = (1 << 8) - 1;
 }
 
-impl<'a> Scanner<'a> {
-    fn new(json: &'a [u8]) -> Self {
-        Self { json, at: 0, spans: Vec::with_capacity(10) }
-    }
-
-    fn array(&mut self, out: &mut LogBuf) -> Result<(), Unusual> {
-        let mut layout: Option<Layout<'a>> = None;
-        self.expect(b'[')?;
-        if self.peek()? != b']' {
-            loop {
-                self.skip_space();
-                let known = match &layout {
-                    Some(layout) => layout.read(self.json, self.at, out).map_err(|_| Unusual)?,
-                    None => None,
-                };
-                match known {
-                    Some(end) => self.at = end,
-                    None => {
-                        // A log that differs is as good a teacher as the first one.
-                        let from = self.at;
-                        let removed = self.log(out)?;
-                        layout = Layout::learn(self.json, from..self.at, &self.spans, removed);
-                    }
-                }
-                match self.next()? {
-                    b',' => {}
-                    b']' => break,
-                    _ => return Err(Unusual),
+impl<'a> LogReader<'a> {
+    /// Reads the array at the cursor.
+    pub(crate) fn array(&mut self, text: &mut Cursor<'a>, out: &mut LogBuf) -> Result<(), Unusual> {
+        let mut more = text.open(b'[', b']')?;
+        while more {
+            text.skip_space();
+            let known = match &self.layout {
+                Some(layout) => layout.read(text.json(), text.at(), out).map_err(|_| Unusual)?,
+                None => None,
+            };
+            match known {
+                Some(end) => text.jump(end),
+                None => {
+                    // A log that differs is as good a teacher as the first one.
+                    let from = text.at();
+                    let removed = self.log(text, out)?;
+                    self.layout = Layout::learn(text.json(), from..text.at(), &self.spans, removed);
                 }
             }
-        } else {
-            self.at += 1;
+            more = text.more(b']')?;
         }
-        self.skip_space();
-        if self.at == self.json.len() { Ok(()) } else { Err(Unusual) }
+        Ok(())
     }
 
-    fn log(&mut self, out: &mut LogBuf) -> Result<bool, Unusual> {
+    fn log(&mut self, text: &mut Cursor<'a>, out: &mut LogBuf) -> Result<bool, Unusual> {
         let mut fields = LogFields::default();
         let mut data: &[u8] = &[];
         let mut seen = 0u16;
         self.spans.clear();
-        self.expect(b'{')?;
+        text.expect(b'{')?;
         loop {
-            let key = self.string()?;
-            self.expect(b':')?;
-            let bit = self.value(key, &mut fields, &mut data)?;
+            let key = text.key()?;
+            let bit = self.value(text, key, &mut fields, &mut data)?;
             if seen & bit != 0 {
                 return Err(Unusual);
             }
             seen |= bit;
-            match self.next()? {
-                b',' => {}
-                b'}' => break,
-                _ => return Err(Unusual),
+            if !text.more(b'}')? {
+                break;
             }
         }
         if seen & field::REQUIRED != field::REQUIRED {
@@ -150,163 +130,77 @@ impl<'a> Scanner<'a> {
     /// Reads the value of `key` and says which field it was, zero for none of ours.
     fn value(
         &mut self,
+        text: &mut Cursor<'a>,
         key: &'a [u8],
         fields: &mut LogFields,
         data: &mut &'a [u8],
     ) -> Result<u16, Unusual> {
-        self.skip_space();
-        let from = self.at;
+        text.skip_space();
+        let from = text.at();
         let (bit, span) = match key {
             b"address" => {
-                fields.address = Address::new(self.fixed()?);
+                fields.address = Address::new(text.fixed()?);
                 (field::ADDRESS, Some(Field::Address))
             }
             b"topics" => {
-                self.topics(fields)?;
+                topics(text, fields)?;
                 (field::TOPICS, Some(Field::Topics))
             }
             b"data" => {
-                *data = self.string()?;
+                *data = text.string()?;
                 (field::DATA, data.starts_with(b"0x").then_some(Field::Data))
             }
             b"blockNumber" => {
-                fields.block_number = hex::quantity(self.string()?).ok_or(Unusual)?;
+                fields.block_number = text.quantity()?;
                 (field::BLOCK_NUMBER, Some(Field::BlockNumber))
             }
             b"blockHash" => {
-                fields.block_hash = B256::new(self.fixed()?);
+                fields.block_hash = B256::new(text.fixed()?);
                 (field::BLOCK_HASH, Some(Field::BlockHash))
             }
             b"transactionHash" => {
-                fields.tx_hash = B256::new(self.fixed()?);
+                fields.tx_hash = B256::new(text.fixed()?);
                 (field::TX_HASH, Some(Field::TxHash))
             }
             b"transactionIndex" => {
-                fields.tx_index = self.quantity32()?;
+                fields.tx_index = text.quantity32()?;
                 (field::TX_INDEX, Some(Field::TxIndex))
             }
             b"logIndex" => {
-                fields.log_index = self.quantity32()?;
+                fields.log_index = text.quantity32()?;
                 (field::LOG_INDEX, Some(Field::LogIndex))
             }
             b"blockTimestamp" => {
-                fields.timestamp = self.timestamp()?;
+                fields.timestamp = text.nullable(Cursor::quantity)?;
                 (field::TIMESTAMP, fields.timestamp.map(|_| Field::Timestamp))
             }
             b"removed" => {
-                fields.removed = self.boolean()?;
+                fields.removed = text.boolean()?;
                 (field::REMOVED, None)
             }
             _ => {
-                self.unknown(key)?;
+                text.value()?;
                 (0, None)
             }
         };
         if let Some(field) = span {
             let inset = if field == Field::Topics { 1 } else { 3 };
-            self.spans.push(Span { field, from: from + inset, to: self.at - 1 });
+            self.spans.push(Span { field, from: from + inset, to: text.at() - 1 });
         }
         Ok(bit)
     }
+}
 
-    fn topics(&mut self, fields: &mut LogFields) -> Result<(), Unusual> {
-        self.expect(b'[')?;
-        if self.peek()? == b']' {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            let topic = B256::new(self.fixed()?);
-            let slot = fields.topics.get_mut(usize::from(fields.topic_count)).ok_or(Unusual)?;
-            *slot = topic;
-            fields.topic_count += 1;
-            match self.next()? {
-                b',' => {}
-                b']' => return Ok(()),
-                _ => return Err(Unusual),
-            }
-        }
+fn topics(text: &mut Cursor<'_>, fields: &mut LogFields) -> Result<(), Unusual> {
+    let mut more = text.open(b'[', b']')?;
+    while more {
+        let topic = B256::new(text.fixed()?);
+        let slot = fields.topics.get_mut(usize::from(fields.topic_count)).ok_or(Unusual)?;
+        *slot = topic;
+        fields.topic_count += 1;
+        more = text.more(b']')?;
     }
-
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Unusual> {
-        hex::fixed(self.string()?).ok_or(Unusual)
-    }
-
-    fn quantity32(&mut self) -> Result<u32, Unusual> {
-        hex::quantity32(self.string()?).ok_or(Unusual)
-    }
-
-    fn timestamp(&mut self) -> Result<Option<u64>, Unusual> {
-        if self.literal(b"null") {
-            return Ok(None);
-        }
-        hex::quantity(self.string()?).map(Some).ok_or(Unusual)
-    }
-
-    fn boolean(&mut self) -> Result<bool, Unusual> {
-        if self.literal(b"false") {
-            return Ok(false);
-        }
-        if self.literal(b"true") { Ok(true) } else { Err(Unusual) }
-    }
-
-    /// A value under a key that is none of ours, checked and skipped by `serde_json`.
-    fn unknown(&mut self, key: &[u8]) -> Result<(), Unusual> {
-        if !key.iter().all(|b| (0x20..0x7f).contains(b)) {
-            return Err(Unusual);
-        }
-        let rest = self.json.get(self.at..).ok_or(Unusual)?;
-        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
-        match values.next() {
-            Some(Ok(_)) => {
-                self.at += values.byte_offset();
-                Ok(())
-            }
-            _ => Err(Unusual),
-        }
-    }
-
-    /// The inside of a string without escapes.
-    fn string(&mut self) -> Result<&'a [u8], Unusual> {
-        self.expect(b'"')?;
-        let rest = self.json.get(self.at..).ok_or(Unusual)?;
-        let end = memchr2(b'"', b'\\', rest).ok_or(Unusual)?;
-        if rest.get(end) != Some(&b'"') {
-            return Err(Unusual);
-        }
-        self.at += end + 1;
-        rest.get(..end).ok_or(Unusual)
-    }
-
-    fn literal(&mut self, word: &[u8]) -> bool {
-        self.skip_space();
-        let found = self.json.get(self.at..).is_some_and(|rest| rest.starts_with(word));
-        if found {
-            self.at += word.len();
-        }
-        found
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<(), Unusual> {
-        if self.next()? == byte { Ok(()) } else { Err(Unusual) }
-    }
-
-    fn next(&mut self) -> Result<u8, Unusual> {
-        let byte = self.peek()?;
-        self.at += 1;
-        Ok(byte)
-    }
-
-    fn peek(&mut self) -> Result<u8, Unusual> {
-        self.skip_space();
-        self.json.get(self.at).copied().ok_or(Unusual)
-    }
-
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.json.get(self.at) {
-            self.at += 1;
-        }
-    }
+    Ok(())
 }
 
 /// Appends a log whose payload is still `0x` text.

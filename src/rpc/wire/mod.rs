@@ -4,6 +4,8 @@
 
 pub mod hex;
 
+pub(crate) mod cursor;
+
 mod layout;
 
 pub mod logs;

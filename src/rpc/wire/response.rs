@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::WireError;
+use super::cursor::{Cursor, Unusual};
 
 /// One message from a node.
 #[derive(Debug, Clone)]
@@ -20,8 +21,14 @@ pub type Outcome = Result<Bytes, Bytes>;
 
 /// Reads one message. Slices of `body` are shared, nothing is copied.
 pub fn parse(body: &Bytes) -> Result<Message, WireError> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(json_error)?;
-    message(body, &envelope)
+    let mut text = Cursor::new(body);
+    match walk(&mut text).and_then(|envelope| text.end().map(|()| envelope)) {
+        Ok(envelope) => message(body, &envelope),
+        Err(Unusual) => {
+            let envelope: JsonEnvelope<'_> = serde_json::from_slice(body).map_err(json_error)?;
+            message(body, &envelope.into())
+        }
+    }
 }
 
 /// Reads an array of messages, or a single one where the node refused the whole batch.
@@ -29,12 +36,66 @@ pub fn parse_many(body: &Bytes) -> Result<Vec<Message>, WireError> {
     if body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'[') {
         return parse(body).map(|message| vec![message]);
     }
-    let envelopes: Vec<Envelope<'_>> = serde_json::from_slice(body).map_err(json_error)?;
+    let envelopes: Vec<Envelope<'_>> = match walk_many(body) {
+        Ok(envelopes) => envelopes,
+        Err(Unusual) => {
+            let envelopes: Vec<JsonEnvelope<'_>> =
+                serde_json::from_slice(body).map_err(json_error)?;
+            envelopes.into_iter().map(Envelope::from).collect()
+        }
+    };
     envelopes.iter().map(|envelope| message(body, envelope)).collect()
 }
 
-#[derive(Deserialize)]
+/// The raw JSON of each member; `null` counts as absent but for `result`, where it is an answer.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Envelope<'a> {
+    id: Option<&'a [u8]>,
+    result: Option<&'a [u8]>,
+    error: Option<&'a [u8]>,
+    params: Option<&'a [u8]>,
+}
+
+fn walk_many(body: &[u8]) -> Result<Vec<Envelope<'_>>, Unusual> {
+    let mut text = Cursor::new(body);
+    let mut envelopes = Vec::new();
+    let mut more = text.open(b'[', b']')?;
+    while more {
+        envelopes.push(walk(&mut text)?);
+        more = text.more(b']')?;
+    }
+    text.end()?;
+    Ok(envelopes)
+}
+
+fn walk<'a>(text: &mut Cursor<'a>) -> Result<Envelope<'a>, Unusual> {
+    let mut envelope = Envelope::default();
+    let mut seen = [false; 4];
+    let mut more = text.open(b'{', b'}')?;
+    while more {
+        let key = text.key()?;
+        let value = text.value()?;
+        let (at, slot) = match key {
+            b"id" => (0, &mut envelope.id),
+            b"result" => (1, &mut envelope.result),
+            b"error" => (2, &mut envelope.error),
+            b"params" => (3, &mut envelope.params),
+            _ => {
+                more = text.more(b'}')?;
+                continue;
+            }
+        };
+        if std::mem::replace(&mut seen[at], true) {
+            return Err(Unusual);
+        }
+        *slot = Some(value).filter(|value| at == 1 || *value != b"null");
+        more = text.more(b'}')?;
+    }
+    Ok(envelope)
+}
+
+#[derive(Deserialize)]
+struct JsonEnvelope<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -43,6 +104,18 @@ struct Envelope<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
+}
+
+impl<'a> From<JsonEnvelope<'a>> for Envelope<'a> {
+    fn from(from: JsonEnvelope<'a>) -> Self {
+        let text = |raw: Option<&'a RawValue>| raw.map(|raw| raw.get().as_bytes());
+        Self {
+            id: text(from.id),
+            result: text(from.result),
+            error: text(from.error),
+            params: text(from.params),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -59,21 +132,27 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, 
 }
 
 fn message(body: &Bytes, envelope: &Envelope<'_>) -> Result<Message, WireError> {
-    let share = |raw: &RawValue| body.slice_ref(raw.get().as_bytes());
-    let id = envelope.id.and_then(|raw| raw.get().parse::<u64>().ok());
+    let share = |raw: &[u8]| body.slice_ref(raw);
+    let id = envelope.id.and_then(decimal);
     if let Some(error) = envelope.error {
         return Ok(Message::Reply { id, outcome: Err(share(error)) });
     }
     if let Some(result) = envelope.result {
         if id.is_none() {
-            let found = envelope.id.map_or("null", RawValue::get);
-            return Err(WireError::field("id", found.as_bytes()));
+            return Err(WireError::field("id", envelope.id.unwrap_or(b"null")));
         }
         return Ok(Message::Reply { id, outcome: Ok(share(result)) });
     }
     let params = envelope.params.ok_or(WireError::Missing("result"))?;
-    let event: EventParams<'_> = serde_json::from_str(params.get()).map_err(json_error)?;
-    Ok(Message::Event { subscription: share(event.subscription), result: share(event.result) })
+    let event: EventParams<'_> = serde_json::from_slice(params).map_err(json_error)?;
+    Ok(Message::Event {
+        subscription: share(event.subscription.get().as_bytes()),
+        result: share(event.result.get().as_bytes()),
+    })
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn json_error(error: serde_json::Error) -> WireError {

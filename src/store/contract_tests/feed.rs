@@ -13,7 +13,7 @@ const START: FeedCursor = FeedCursor { seq: 0, within: None };
 
 /// A client that believes only what it is told.
 #[derive(Debug)]
-struct Client {
+pub(crate) struct Client {
     cursor: FeedCursor,
     limit: usize,
     /// How often it asks: every `pace` rounds.
@@ -24,7 +24,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(limit: usize, pace: u64) -> Self {
+    pub(crate) fn new(limit: usize, pace: u64) -> Self {
         Self {
             cursor: START,
             limit,
@@ -60,8 +60,13 @@ impl Client {
         items.len()
     }
 
-    async fn drain(&mut self, store: &impl Queries) {
+    pub(crate) async fn drain(&mut self, store: &impl Queries) {
         while self.page(store).await > 0 {}
+    }
+
+    /// What it was told is what the chain says.
+    pub(crate) fn believes(&self, world: &World) {
+        assert_eq!(self.present, known(world));
     }
 }
 

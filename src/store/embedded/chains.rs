@@ -2,12 +2,12 @@
 //!
 //! The writer keeps these rows in memory and replaces one only after its transaction has committed.
 
-use alloy_primitives::B256;
 use rusqlite::{Connection, Row};
 
 use super::error::corrupt;
 use super::rows::{self, int, uint};
 use crate::pipeline::error::StoreError;
+use crate::store::unit::Cursor;
 use crate::types::chain::{BlockId, ChainId};
 
 /// Most chains in one store: the ordinal has eight bits of a row id.
@@ -29,20 +29,10 @@ pub(super) struct ChainRow {
     pub(super) undecoded: u64,
 }
 
-/// The last indexed block. The hash is unknown after a rewind to a block that was never fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cursor {
-    pub(super) number: u64,
-    pub(super) hash: Option<B256>,
-}
-
 impl ChainRow {
     /// The cursor as the outside knows it; an unknown hash reads as zero.
     pub(super) fn cursor_id(&self) -> Option<BlockId> {
-        self.cursor.map(|cursor| BlockId {
-            number: cursor.number,
-            hash: cursor.hash.unwrap_or(B256::ZERO),
-        })
+        self.cursor.map(Cursor::id)
     }
 }
 

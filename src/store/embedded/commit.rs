@@ -4,10 +4,9 @@
 
 use std::collections::HashMap;
 
-use alloy_primitives::Address;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::chains::{self, ChainRow, Cursor};
+use super::chains::{self, ChainRow};
 use super::dictionary::{Dictionary, Kind};
 use super::error::corrupt;
 use super::feed_rows::{self, Entry};
@@ -16,6 +15,7 @@ use super::rows::{self, int};
 use super::{docs, rewind, undo};
 use crate::pipeline::error::StoreError;
 use crate::pipeline::store::{CommitUnit, Recognised};
+use crate::store::unit::{self, Cursor, TakingPart, check_shape, refuse};
 use crate::types::chain::{BlockRange, Proof};
 use crate::types::feed::FeedStep;
 use crate::types::log::LogView;
@@ -119,52 +119,6 @@ fn kinds(
     Ok(kinds)
 }
 
-/// What must hold of any unit, whatever is stored.
-fn check_shape(unit: &CommitUnit) -> Result<(), StoreError> {
-    if unit.logs.len() != unit.recognised.len() {
-        let text = format!("{} logs with {} recognitions", unit.logs.len(), unit.recognised.len());
-        return Err(refuse(unit, &text, "one of each"));
-    }
-    for pair in unit.blocks.windows(2) {
-        let (before, block) = (&pair[0].block, &pair[1].block);
-        let linked = block.parent == before.hash || block.number > before.number.saturating_add(1);
-        if block.number <= before.number || !(linked || block.parent.is_zero()) {
-            let text = format!("block {} after block {}", block.number, before.number);
-            return Err(refuse(unit, &text, "ascending, linked blocks"));
-        }
-    }
-    if let Some(last) = unit.blocks.last() {
-        let same = unit.cursor.number == last.block.number && unit.cursor.hash == last.block.hash;
-        if !same && unit.cursor.number <= last.block.number {
-            let text = format!("cursor {} with last block {}", unit.cursor, last.block.number);
-            return Err(refuse(unit, &text, "a cursor at or behind the last block"));
-        }
-    }
-    let mut blocks = unit.blocks.iter().peekable();
-    let mut before = None;
-    for log in unit.logs.iter() {
-        let place = (log.head.block_number, log.head.log_index);
-        while blocks.next_if(|block| block.block.number < place.0).is_some() {}
-        let block = blocks.peek().filter(|block| {
-            block.block.number == place.0 && block.block.hash == log.head.block_hash
-        });
-        if block.is_none() || before.is_some_and(|before| before >= place) {
-            let text = format!("log {} of block {} ({})", place.1, place.0, log.head.block_hash);
-            return Err(refuse(unit, &text, "logs in order, each of a block of the unit"));
-        }
-        before = Some(place);
-    }
-    Ok(())
-}
-
-fn refuse(unit: &CommitUnit, what: &str, expected: &str) -> StoreError {
-    StoreError::NotContiguous {
-        chain: unit.chain,
-        unit: what.to_owned(),
-        stored: expected.to_owned(),
-    }
-}
-
 /// A unit in the making: the open transaction and the chain's row as it will be.
 struct Step<'a> {
     connection: &'a Connection,
@@ -183,12 +137,8 @@ impl Step<'_> {
         if let Some(to) = unit.rewind_to {
             self.rewind(unit, to)?;
         }
-        self.check_contiguous(unit)?;
-        let low = match (self.chain.cursor, unit.blocks.first()) {
-            (Some(cursor), _) => cursor.number.saturating_add(1),
-            (None, Some(first)) => first.block.number,
-            (None, None) => unit.cursor.number,
-        };
+        unit::check_contiguous(unit, self.chain.cursor)?;
+        let low = unit::first_new_block(unit, self.chain.cursor);
         let advances = low <= unit.cursor.number;
         let committed = self.seq + u64::from(advances);
         self.write_blocks(unit, committed)?;
@@ -221,34 +171,6 @@ impl Step<'_> {
         let retracted = rewind::apply(self.connection, &mut self.chain, to, self.seq + 1)?;
         if let Some(range) = retracted {
             self.append(FeedStep::Retracted(range))?;
-        }
-        Ok(())
-    }
-
-    /// The unit continues what is stored: its first block is a child of the cursor.
-    fn check_contiguous(&self, unit: &CommitUnit) -> Result<(), StoreError> {
-        let Some(cursor) = self.chain.cursor else { return Ok(()) };
-        let stored = || match self.chain.cursor_id() {
-            Some(id) => format!("block {id}"),
-            None => "no block".to_owned(),
-        };
-        if let Some(first) = unit.blocks.first() {
-            let block = &first.block;
-            let adjacent = block.number == cursor.number.saturating_add(1);
-            let linked = match cursor.hash {
-                Some(hash) if adjacent => block.parent == hash || block.parent.is_zero(),
-                _ => true,
-            };
-            if block.number <= cursor.number || !linked {
-                let text = format!("block {} with parent {}", block.number, block.parent);
-                return Err(refuse(unit, &text, &stored()));
-            }
-            return Ok(());
-        }
-        let stays = unit.cursor.number == cursor.number
-            && cursor.hash.is_none_or(|hash| hash == unit.cursor.hash);
-        if unit.cursor.number < cursor.number || unit.cursor.number == cursor.number && !stays {
-            return Err(refuse(unit, &format!("cursor {}", unit.cursor), &stored()));
         }
         Ok(())
     }
@@ -400,24 +322,6 @@ fn stored_topics<'a>(
         end += 32;
     }
     Ok(&room[..end])
-}
-
-/// The addresses that take part in each log of a unit, in one list.
-struct TakingPart {
-    addresses: Vec<Address>,
-    ends: Vec<usize>,
-}
-
-impl TakingPart {
-    fn with_capacity(logs: usize) -> Self {
-        Self { addresses: Vec::with_capacity(logs * 2), ends: Vec::with_capacity(logs) }
-    }
-
-    fn of(&self, index: usize) -> &[Address] {
-        let end = self.ends.get(index).copied().unwrap_or_default();
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before).copied());
-        self.addresses.get(start.unwrap_or_default()..end).unwrap_or_default()
-    }
 }
 
 /// Refuses what cannot be, so that a caller's mistake does not become a stored one.

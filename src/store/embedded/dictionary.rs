@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use alloy_primitives::{B256, b256};
+use alloy_primitives::B256;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::corrupt;
@@ -15,10 +15,6 @@ use super::rows;
 use crate::pipeline::error::StoreError;
 use crate::pipeline::store::{ContractTag, Recognised};
 use crate::types::event::{ArgReader, LayoutId};
-
-/// `Transfer(address,address,uint256)`, of ERC-20 and ERC-721 alike.
-pub(super) const TRANSFER: B256 =
-    b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 
 /// A layout as the file knows it.
 #[derive(Debug, Clone)]

@@ -5,18 +5,19 @@
 
 use std::collections::HashMap;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, U256};
 use rusqlite::Connection;
 
 use super::chains::ChainRow;
-use super::dictionary::{Dictionary, Kind, TRANSFER};
+use super::dictionary::{Dictionary, Kind};
 use super::error::corrupt;
 use super::{docs, intern, rows};
 use crate::pipeline::error::StoreError;
+use crate::store::past::{self, Meaning, Sums, Words, add};
 use crate::types::asset::Holding;
 
-/// Logs that one question may walk: about three seconds of one core here.
-const WALK_LOGS_MAX: i64 = 1_000_000;
+/// Logs that one question may walk.
+const WALK_LOGS_MAX: i64 = past::WALK_LOGS_MAX as i64;
 
 /// Holdings that differ from the present, by row.
 #[derive(Debug)]
@@ -70,35 +71,9 @@ fn count(connection: &Connection, contract: i64, low: i64, high: i64) -> Result<
         .query_row((contract, low, high, WALK_LOGS_MAX + 1), |row| row.get(0))?)
 }
 
-/// What came in and what went out of one account.
-#[derive(Debug, Default, Clone, Copy)]
-struct Sums {
-    received: U256,
-    sent: U256,
-    frozen: U256,
-    unfrozen: U256,
-    /// The last word on the account as a whole, if there was one.
-    account_frozen: Option<bool>,
-}
-
-/// What a log says of holdings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    Transfer,
-    TokensFrozen,
-    TokensUnfrozen,
-    AddressFrozen,
-}
-
 fn meaning(kind: &Kind) -> Option<Meaning> {
     let layout = kind.layout.as_ref()?;
-    match layout.event.as_str() {
-        "Transfer" if layout.topic0 == Some(TRANSFER) => Some(Meaning::Transfer),
-        "TokensFrozen" => Some(Meaning::TokensFrozen),
-        "TokensUnfrozen" => Some(Meaning::TokensUnfrozen),
-        "AddressFrozen" => Some(Meaning::AddressFrozen),
-        _ => None,
-    }
+    Meaning::of(&layout.event, layout.topic0.as_ref())
 }
 
 struct Walk<'a> {
@@ -145,13 +120,11 @@ impl Walk<'_> {
             let Some(id) = intern::find(self.connection, holder)? else { continue };
             let row = rows::holding_row(asset, id)?;
             let now = docs::holding(self.connection, row)?.unwrap_or_default();
-            let balance = now.balance.saturating_add(sums.sent).saturating_sub(sums.received);
-            let frozen = now.frozen.saturating_add(sums.unfrozen).saturating_sub(sums.frozen);
-            let account_frozen = match sums.account_frozen {
-                Some(_) => self.account_frozen(id, *holder)?,
-                None => now.account_frozen,
-            };
-            changed.insert(row, Holding { balance, frozen, account_frozen });
+            let mut then = sums.back(&now);
+            if sums.account_frozen.is_some() {
+                then.account_frozen = self.account_frozen(id, *holder)?;
+            }
+            changed.insert(row, then);
         }
         let zero = sums.get(&Address::ZERO).copied().unwrap_or_default();
         let supply = supply.saturating_add(zero.received).saturating_sub(zero.sent);
@@ -163,12 +136,7 @@ impl Walk<'_> {
         let mut changed = HashMap::with_capacity(sums.len());
         for (holder, sums) in sums.iter().filter(|(holder, _)| !holder.is_zero()) {
             let Some(id) = intern::find(self.connection, holder)? else { continue };
-            let holding = Holding {
-                balance: sums.received.saturating_sub(sums.sent),
-                frozen: sums.frozen.saturating_sub(sums.unfrozen),
-                account_frozen: sums.account_frozen.unwrap_or_default(),
-            };
-            changed.insert(rows::holding_row(asset, id)?, holding);
+            changed.insert(rows::holding_row(asset, id)?, sums.forward());
         }
         let zero = sums.get(&Address::ZERO).copied().unwrap_or_default();
         let supply = zero.sent.saturating_sub(zero.received);
@@ -194,55 +162,5 @@ impl Walk<'_> {
             }
         }
         Ok(false)
-    }
-}
-
-fn add(sums: &mut HashMap<Address, Sums>, meaning: Meaning, words: Words<'_>) {
-    let (Some(first), Some(second)) = (words.address(0), words.get(1)) else { return };
-    let plus = |sum: &mut U256, value: U256| *sum = sum.saturating_add(value);
-    match meaning {
-        Meaning::Transfer => {
-            let Some(value) = words.transferred() else { return };
-            plus(&mut sums.entry(first).or_default().sent, value);
-            plus(&mut sums.entry(Address::from_word(second)).or_default().received, value);
-        }
-        Meaning::TokensFrozen => plus(&mut sums.entry(first).or_default().frozen, second.into()),
-        Meaning::TokensUnfrozen => {
-            plus(&mut sums.entry(first).or_default().unfrozen, second.into());
-        }
-        Meaning::AddressFrozen => {
-            sums.entry(first).or_default().account_frozen = Some(!second.is_zero());
-        }
-    }
-}
-
-/// A stored log as 32-byte words: its topics behind the first one, then its data. For the events read
-/// here that is the order of their arguments, however many of them are indexed.
-#[derive(Debug, Clone, Copy)]
-struct Words<'a> {
-    topics: &'a [u8],
-    data: &'a [u8],
-}
-
-impl Words<'_> {
-    fn get(&self, at: usize) -> Option<B256> {
-        let at = at * 32;
-        let word = match self.topics.get(at..at + 32) {
-            Some(word) => Some(word),
-            None => {
-                let at = at.checked_sub(self.topics.len())?;
-                self.data.get(at..at + 32)
-            }
-        };
-        word.map(B256::from_slice)
-    }
-
-    fn address(&self, at: usize) -> Option<Address> {
-        self.get(at).map(Address::from_word)
-    }
-
-    /// The amount of a transfer; one piece when the third argument is indexed too (ERC-721).
-    fn transferred(&self) -> Option<U256> {
-        if self.topics.len() == 96 { Some(U256::from(1)) } else { self.get(2).map(Into::into) }
     }
 }

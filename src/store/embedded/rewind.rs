@@ -5,9 +5,10 @@
 
 use rusqlite::Connection;
 
-use super::chains::{ChainRow, Cursor};
+use super::chains::ChainRow;
 use super::rows::{self, int, uint};
 use crate::pipeline::error::StoreError;
+use crate::store::unit::Cursor;
 use crate::types::chain::BlockRange;
 
 /// Orphans are kept for this many feed entries after their retraction, for readers that are behind:

@@ -38,9 +38,11 @@ impl Backend for Files {
     async fn open(&self, shift: u32) -> Embedded {
         open(self.path(), &contracts(), Reader::shared(shift)).expect("opens")
     }
+
+    async fn done(self) {}
 }
 
-contract_tests!(Files::new());
+contract_tests!(Some(Files::new()));
 
 #[test]
 fn a_second_writer_is_told_who_holds_the_store() {
