@@ -1,9 +1,10 @@
 //! Config → parts: the store, one pool and one registry per chain, the bus.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use super::log_index::{Coverage, StoredLogs};
 use super::storage::{self, Access};
@@ -13,15 +14,25 @@ use crate::decode::event::Pack;
 use crate::decode::filter::FetchFilter;
 use crate::decode::layout::Layouts;
 use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
+use crate::gateway::auth::chain_calls::PoolCalls;
+use crate::gateway::auth::secret::Secret;
+use crate::gateway::auth::{self, Auth};
 use crate::pipeline::store::ContractTag;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
 use crate::store::DataStore;
 use crate::store::read::Queries;
+use crate::store::records;
 use crate::telemetry::health::HealthBoard;
 use crate::types::chain::ChainId;
 use crate::types::clock::SystemClock;
 use crate::types::event::ArgReader;
+
+/// The installation's secret in the store's folder, when the configuration names no other place.
+const SECRET_FILE: &str = "auth.secret";
+
+/// Where records are kept while the index is on a server.
+const RECORDS_FOLDER: &str = "data";
 
 /// Everything that outlives a single task.
 #[derive(Debug)]
@@ -29,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn DataStore>,
     pub(crate) bus: Arc<bus::embedded::Embedded>,
     pub(crate) health: HealthBoard,
+    pub(crate) auth: Auth,
     pools: BTreeMap<ChainId, Arc<Pool>>,
     decoding: Mutex<Decoding>,
     coverage: Mutex<BTreeMap<ChainId, Coverage>>,
@@ -40,11 +52,13 @@ impl Parts {
         let decoding = Decoding::new(config)?;
         let reader = Arc::clone(&decoding.layouts) as Arc<dyn ArgReader>;
         let store = storage::open(&config.store, Access::Write, &decoding.names, reader).await?;
-        let pools = config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
+        let pools: BTreeMap<_, _> =
+            config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
         let bus = Arc::new(bus::embedded::Embedded::new(store.feed_head().await?));
         let health = HealthBoard::new(Arc::new(SystemClock));
+        let auth = auth(config, pools.values().cloned())?;
         let (decoding, coverage) = (Mutex::new(decoding), Mutex::default());
-        Ok(Self { store, bus, health, pools, decoding, coverage })
+        Ok(Self { store, bus, health, auth, pools, decoding, coverage })
     }
 
     /// The chain's providers.
@@ -85,6 +99,27 @@ impl Parts {
         let tags = decoding.tags(&registry);
         Some((registry, tags))
     }
+}
+
+/// Sign-in over the durable records beside the index. Commands open it beside a running daemon.
+pub(crate) fn auth(config: &Config, pools: impl IntoIterator<Item = Arc<Pool>>) -> Result<Auth> {
+    let path = match &config.store {
+        config::Store::Embedded { path } => path.as_path(),
+        // Records have no back end there yet: they stay with this process.
+        config::Store::MongoDb { .. } => Path::new(RECORDS_FOLDER),
+    };
+    let records = records::embedded::open(path)
+        .with_context(|| format!("[store] path = {:?}", path.display().to_string()))?;
+    let secret = config.gateway.secret_file.clone().unwrap_or_else(|| path.join(SECRET_FILE));
+    let secret = Secret::load(&secret).context("[gateway] secret_file")?;
+    Ok(Auth::new(auth::Parts {
+        records: Arc::new(records),
+        clock: Arc::new(SystemClock),
+        secret,
+        origin: config.gateway.own_origin(),
+        open_registration: config.gateway.open_registration,
+        calls: Arc::new(PoolCalls::new(pools)),
+    }))
 }
 
 /// Everything that turns logs into events.

@@ -20,6 +20,8 @@ pub mod control;
 
 pub mod reload;
 
+pub mod people;
+
 mod enrich;
 
 mod gauges;

@@ -22,6 +22,7 @@ use crate::chain::profile::{BloomRule, bloom_rule};
 use crate::config::{self, Config};
 use crate::gateway;
 use crate::gateway::admin::{self, Admin};
+use crate::gateway::auth::Auth;
 use crate::gateway::server::Drained;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
@@ -37,6 +38,9 @@ use crate::types::chain::ChainId;
 const DRAIN: Duration = Duration::from_secs(15);
 /// Hints about new blocks that may wait: more than one is only more of the same.
 const BELLS: usize = 16;
+
+/// Between two looks at signing keys and at records whose time is over.
+const TEND_EVERY: Duration = Duration::from_secs(60);
 
 /// Whoever wants to know that the daemon serves.
 pub trait Announce: Sync {
@@ -88,6 +92,7 @@ pub async fn run(config: &Config, source: Source, announce: &dyn Announce) -> Re
     servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
     servers.spawn(gauges::run(Arc::clone(&parts), config.clone(), stop.clone()));
     servers.spawn(watchdog::run(Arc::clone(&parts), stop.clone()));
+    servers.spawn(tend(parts.auth.clone(), stop.clone()));
     let address = door.local_addr().context("the gateway's own address")?;
     servers.spawn(serve(door, Arc::clone(&parts), config.gateway.clone(), proxies, stop.clone()));
     announce.listening(address);
@@ -197,6 +202,23 @@ async fn listen(
     }
 }
 
+/// Changes signing keys when they are due and deletes what is over.
+async fn tend(auth: Auth, stop: CancellationToken) -> Result<()> {
+    auth.tend_keys().await.context("signing keys")?;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TEND_EVERY) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        if let Err(error) = auth.tend_keys().await {
+            log::error!("signing keys are not looked after: {error}");
+        }
+        if let Err(error) = auth.sweep().await {
+            log::warn!("old records are not deleted: {error}");
+        }
+    }
+}
+
 /// One door per chain.
 fn proxies(parts: &Parts, config: &Config) -> Proxies {
     let door = |chain| door_to(parts, chain, &config.gateway);
@@ -218,16 +240,24 @@ async fn serve(
     proxies: Proxies,
     stop: CancellationToken,
 ) -> Result<()> {
+    let tls = match &config.tls {
+        Some(files) => {
+            let tls = gateway::server::Tls::load(&files.certificate, &files.key);
+            Some(tls.context("[gateway] tls_cert_file, tls_key_file")?)
+        }
+        None => None,
+    };
     let router = gateway::build(gateway::Parts {
         queries: Arc::clone(&parts.store) as Arc<dyn Queries>,
         feed: parts.bus.subscribe(),
         live: Arc::new(Live::new(parts.health.clone())),
         config,
+        auth: parts.auth.clone(),
         rpc: gateway::rpc_proxy::router(proxies),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
     if let Drained::Cut { connections } =
-        gateway::server::run(door, router, stop.cancelled_owned()).await
+        gateway::server::run(door, tls, router, stop.cancelled_owned()).await
     {
         log::warn!(connections; "connections that did not end in time were cut");
     }

@@ -5,6 +5,7 @@
 mod backfill;
 
 mod backup;
+mod people;
 
 mod print;
 
@@ -77,6 +78,18 @@ enum Command {
         #[arg(long, value_name = "N")]
         to: u64,
     },
+    /// Enters and lists people
+    #[command(subcommand)]
+    Users(people::Users),
+    /// Lists and changes the keys that sign access tokens
+    #[command(subcommand)]
+    Keys(people::Keys),
+    /// Makes API keys
+    #[command(subcommand)]
+    Tokens(people::Tokens),
+    /// Exports the audit trail and checks an export
+    #[command(subcommand)]
+    Audit(people::Audit),
     /// What a shared store needs of its server
     Store {
         #[command(subcommand)]
@@ -169,6 +182,10 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
     if let Command::Sim(settings) = &arguments.command {
         return Ok(app::runtime()?.block_on(sim::run(settings))?);
     }
+    // Whoever checks an export has neither our store nor our configuration.
+    if let Command::Audit(people::Audit::Verify { file, public_key, since }) = &arguments.command {
+        return Ok(people::verify(file, public_key, since.as_ref())?);
+    }
     let loaded =
         load::load(arguments.config.as_deref(), load::environment(), &arguments.overrides)?;
     app::install_tls();
@@ -183,6 +200,10 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
 async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
     let (config, json) = (loaded.config, arguments.json);
     match &arguments.command {
+        Command::Users(command) => people::users(&config, command).await?,
+        Command::Keys(command) => people::keys(&config, command).await?,
+        Command::Tokens(command) => people::tokens(&config, command).await?,
+        Command::Audit(command) => people::audit(&config, command).await?,
         Command::Backup(command) => {
             if !backup::run(&config, command, json).await? {
                 return Err(Failure::Told);
@@ -246,6 +267,10 @@ mod tests {
             "status",
             "providers",
             "rewind",
+            "users",
+            "keys",
+            "tokens",
+            "audit",
             "backup",
             "sim",
             "man",

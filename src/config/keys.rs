@@ -243,6 +243,37 @@ pub const GATEWAY: Section = Section {
         key("max_body_bytes", "integer", Default, "Largest request body."),
         key("max_batch_items", "integer", Default, "Most calls in one JSON-RPC batch."),
         key(
+            "origin",
+            "text",
+            Optional,
+            "Scheme and authority under which browsers reach us; sign-in messages must name it. `http://` and `listen` when not given.",
+        ),
+        key(
+            "open_registration",
+            "boolean",
+            Default,
+            "A wallet that nobody entered becomes an investor by signing in.",
+        ),
+        key(
+            "secret_file",
+            "path",
+            Optional,
+            "A file with 64 hex digits, the same on all gateways of an installation; `auth.secret` in the store's folder, made at the first start, when not given.",
+        ),
+        key(
+            "tls_cert_file",
+            "path",
+            Optional,
+            "PEM file with the certificate chain; with `tls_key_file`, `listen` speaks TLS alone.",
+        ),
+        key("tls_key_file", "path", Optional, "PEM file with the certificate's private key."),
+        key(
+            "trusted_proxies",
+            "list of text",
+            Default,
+            "Addresses or networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` counts, read from the right.",
+        ),
+        key(
             "cors_origins",
             "list of text",
             Default,

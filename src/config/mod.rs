@@ -243,6 +243,16 @@ pub struct Gateway {
     pub max_body_bytes: usize,
     /// Most items of one JSON-RPC batch.
     pub max_batch_items: usize,
+    /// Scheme and authority that browsers reach us under, when they are not those of `listen`.
+    pub origin: Option<String>,
+    /// A wallet that nobody entered becomes an investor by signing in.
+    pub open_registration: bool,
+    /// Where the installation's secret is; in the store's folder when not given.
+    pub secret_file: Option<PathBuf>,
+    /// TLS on `listen`; plain HTTP when not given.
+    pub tls: Option<TlsFiles>,
+    /// Addresses or networks of proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<String>,
     /// Exact origins that browsers may call from; empty allows none but the same origin.
     pub cors_origins: Vec<String>,
     pub rpc: GatewayRpc,
@@ -288,6 +298,21 @@ pub struct Backup {
     /// Public keys that they are sealed for.
     pub recipients: Vec<String>,
     pub keep: usize,
+}
+
+impl Gateway {
+    /// Scheme and authority that browsers reach us under: what sign-in messages must name.
+    pub fn own_origin(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.origin.clone().unwrap_or_else(|| format!("{scheme}://{}", self.listen))
+    }
+}
+
+/// PEM files of a certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// What the operator sees.

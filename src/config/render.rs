@@ -36,6 +36,18 @@ impl Config {
         line(&mut out, "public_read", self.gateway.public_read);
         line(&mut out, "max_body_bytes", integer(self.gateway.max_body_bytes as u64));
         line(&mut out, "max_batch_items", integer(self.gateway.max_batch_items as u64));
+        if let Some(origin) = &self.gateway.origin {
+            line(&mut out, "origin", origin.clone());
+        }
+        line(&mut out, "open_registration", self.gateway.open_registration);
+        if let Some(path) = &self.gateway.secret_file {
+            line(&mut out, "secret_file", path.display().to_string());
+        }
+        if let Some(tls) = &self.gateway.tls {
+            line(&mut out, "tls_cert_file", tls.certificate.display().to_string());
+            line(&mut out, "tls_key_file", tls.key.display().to_string());
+        }
+        line(&mut out, "trusted_proxies", self.gateway.trusted_proxies.clone());
         line(&mut out, "cors_origins", self.gateway.cors_origins.clone());
         head(&mut out, "[gateway.rpc]");
         let rpc = &self.gateway.rpc;

@@ -13,7 +13,7 @@ use super::raw::{Node, Place, Table, Value};
 use super::reader::{Faults, Reader};
 use super::{
     Backup, Bus, Cache, Chain, Config, Gateway, GatewayRpc, LogFormat, RpcVerify, Store, Telemetry,
-    Verify,
+    TlsFiles, Verify,
 };
 use super::{contract, provider};
 use crate::types::chain::ChainId;
@@ -195,8 +195,46 @@ fn gateway(root: &Reader<'_>) -> Option<Gateway> {
         }
     }
     let rpc = gateway_rpc(&reader);
+    let origin = reader.text("origin");
+    if origin.is_some_and(|origin| !is_origin(origin)) {
+        let hint = "write scheme://host or scheme://host:port, without a path";
+        reader.fault("origin", "not an origin", hint);
+    }
+    let open_registration = reader.boolean("open_registration");
+    let trusted_proxies = reader.texts("trusted_proxies");
+    for (index, network) in trusted_proxies.iter().flatten().enumerate() {
+        if !is_network(network) {
+            reader.fault_showing(
+                &format!("trusted_proxies[{index}]"),
+                Some(format!("{network:?}")),
+                "not an address or network",
+                Some("write 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32".to_owned()),
+            );
+        }
+    }
+    let listen = listen?;
+    let files = (reader.text("tls_cert_file"), reader.text("tls_key_file"));
+    let tls = match files {
+        (Some(certificate), Some(key)) => {
+            Some(TlsFiles { certificate: PathBuf::from(certificate), key: PathBuf::from(key) })
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            reader.fault("tls_cert_file", "no key beside it", "give tls_key_file too");
+            None
+        }
+        (None, Some(_)) => {
+            reader.fault("tls_key_file", "no certificate beside it", "give tls_cert_file too");
+            None
+        }
+    };
     Some(Gateway {
-        listen: listen?,
+        listen,
+        tls,
+        origin: origin.map(str::to_owned),
+        open_registration: open_registration?,
+        secret_file: reader.text("secret_file").map(PathBuf::from),
+        trusted_proxies: trusted_proxies?,
         public_read: public_read?,
         max_body_bytes: usize::try_from(body?).ok()?,
         max_batch_items: usize::try_from(batch?).ok()?,
@@ -229,6 +267,16 @@ fn gateway_rpc(gateway: &Reader<'_>) -> Option<GatewayRpc> {
         allow_methods: allow?,
         deny_methods: deny?,
     })
+}
+
+fn is_network(text: &str) -> bool {
+    let (address, bits) = text.split_once('/').unwrap_or((text, "0"));
+    let most = match address.parse::<std::net::IpAddr>() {
+        Ok(address) if address.is_ipv4() => 32,
+        Ok(_) => 128,
+        Err(_) => return false,
+    };
+    bits.parse::<u32>().is_ok_and(|bits| bits <= most)
 }
 
 fn is_origin(origin: &str) -> bool {

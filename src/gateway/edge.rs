@@ -29,15 +29,14 @@ use crate::telemetry::trace;
 
 /// Header that names a request in answers, logs and problems.
 pub(in crate::gateway) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The caller's place in a trace that began elsewhere (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Longest request id taken over from a caller: a UUID has 36, a trace id 32.
 const REQUEST_ID_CHARS_MAX: usize = 64;
 /// For a request body to arrive in all.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a browser may keep a preflight's answer.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
-
-/// The caller's place in a trace that began elsewhere (W3C Trace Context).
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The id of a request, for handlers that log or forward it.
 #[derive(Debug, Clone)]
@@ -48,6 +47,8 @@ pub struct RequestId(pub HeaderValue);
 pub(in crate::gateway) struct Edge {
     pub(in crate::gateway) max_body_bytes: usize,
     pub(in crate::gateway) measures: Measures,
+    /// Browsers are to come back over TLS alone.
+    pub(in crate::gateway) strict_transport: bool,
 }
 
 /// The middleware.
@@ -82,6 +83,10 @@ pub(in crate::gateway) async fn edge(
         explain(&mut response, accept_language.as_ref(), ids);
     }
     protect(response.headers_mut());
+    if edge.strict_transport {
+        let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
     response.headers_mut().insert(REQUEST_ID, id);
     edge.measures.done(pattern, response.status(), begun.elapsed());
     response
@@ -96,8 +101,28 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
             return given.clone();
         }
     }
+    if let Some(id) = headers.get(TRACEPARENT).and_then(trace_id) {
+        return id;
+    }
     let text = format!("{:032x}", rand::random::<u128>());
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// The trace that a request belongs to (W3C Trace Context: `00-<32 hex>-<16 hex>-<2 hex>`), so that
+/// logs here are found by it.
+fn trace_id(value: &HeaderValue) -> Option<HeaderValue> {
+    let text = value.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |part: &str, count: usize| {
+        part.len() == count
+            && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let known =
+        hex(version, 2) && version != "ff" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    let real = trace.bytes().any(|byte| byte != b'0');
+    if known && real { HeaderValue::from_str(trace).ok() } else { None }
 }
 
 /// Writes a problem for the caller at hand, and turns the bare errors of the framework into problems.
@@ -187,6 +212,7 @@ pub(in crate::gateway) fn cors(origins: &[String]) -> CorsLayer {
         "x-request-id",
         "etag",
         "retry-after",
+        "idempotent-replayed",
         "ratelimit-limit",
         "ratelimit-remaining",
         "ratelimit-reset",
@@ -196,12 +222,22 @@ pub(in crate::gateway) fn cors(origins: &[String]) -> CorsLayer {
     ];
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(valid))
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::OPTIONS])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
         .allow_headers([
             header::CONTENT_TYPE,
             header::ACCEPT,
             header::ACCEPT_LANGUAGE,
             header::IF_NONE_MATCH,
+            header::AUTHORIZATION,
+            HeaderName::from_static("x-api-key"),
+            HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("x-rwahub-verify"),
             HeaderName::from_static("x-rwahub-one-block"),

@@ -13,7 +13,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::auth::AuthError;
+use super::auth::signature::SignatureError;
 use crate::store::read::QueryError;
+use crate::store::records::RecordsError;
 
 /// What an answer tells a caller when it is not the answer asked for. Codes are stable: programs
 /// branch on them.
@@ -21,7 +24,14 @@ use crate::store::read::QueryError;
 pub enum Class {
     InvalidParameter,
     InvalidCursor,
+    InvalidBody,
     SignInRequired,
+    Forbidden,
+    NotFound,
+    Changed,
+    InFlight,
+    Unprocessable,
+    KeyReused,
     RouteUnknown,
     ChainUnknown,
     TokenUnknown,
@@ -66,6 +76,13 @@ pub const TABLE: &[Row] = &[
     row(Class::InvalidCursor, "invalid_cursor", StatusCode::BAD_REQUEST, "The cursor is not valid here", "O cursor não é válido aqui"),
     row(Class::BadRequest, "bad_request", StatusCode::BAD_REQUEST, "The request cannot be read", "Não foi possível ler a requisição"),
     row(Class::SignInRequired, "sign_in_required", StatusCode::UNAUTHORIZED, "Sign in first", "É preciso entrar primeiro"),
+    row(Class::InvalidBody, "invalid_body", StatusCode::BAD_REQUEST, "The request body is not valid", "O corpo da requisição não é válido"),
+    row(Class::Forbidden, "forbidden", StatusCode::FORBIDDEN, "You may not do this", "Você não tem permissão para isto"),
+    row(Class::NotFound, "not_found", StatusCode::NOT_FOUND, "There is no such thing", "Não existe tal item"),
+    row(Class::Changed, "changed", StatusCode::CONFLICT, "This was changed at the same time", "Isto foi alterado ao mesmo tempo"),
+    row(Class::InFlight, "in_flight", StatusCode::CONFLICT, "The same request is being answered", "A mesma requisição está sendo respondida"),
+    row(Class::Unprocessable, "unprocessable", StatusCode::UNPROCESSABLE_ENTITY, "This cannot be done", "Isto não pode ser feito"),
+    row(Class::KeyReused, "idempotency_key_reused", StatusCode::UNPROCESSABLE_ENTITY, "This key belongs to another request", "Esta chave pertence a outra requisição"),
     row(Class::RouteUnknown, "route_unknown", StatusCode::NOT_FOUND, "There is nothing at this address", "Não há nada neste endereço"),
     row(Class::ChainUnknown, "chain_unknown", StatusCode::NOT_FOUND, "This chain is not indexed here", "Esta rede não é indexada aqui"),
     row(Class::TokenUnknown, "token_unknown", StatusCode::NOT_FOUND, "No such token is known", "Nenhum token conhecido neste endereço"),
@@ -276,6 +293,40 @@ impl From<QueryError> for Problem {
                     Self::new(Class::Internal, "the log of the service has the cause")
                 }
             }
+        }
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let internal = || {
+            log::error!(target: "rwahub::gateway", "sign-in or records: {error}");
+            Self::new(Class::Internal, "the log of the service has the cause")
+        };
+        let class = match &error {
+            AuthError::Unauthorized(_) | AuthError::Message(_) => Class::SignInRequired,
+            AuthError::Signature(SignatureError::Unavailable) => Class::StoreUnavailable,
+            AuthError::Signature(_) => Class::SignInRequired,
+            AuthError::Forbidden(_) => Class::Forbidden,
+            AuthError::NotFound(_) => Class::NotFound,
+            AuthError::Unprocessable(_) => Class::Unprocessable,
+            AuthError::Changed => Class::Changed,
+            AuthError::KeyReused => Class::KeyReused,
+            AuthError::InFlight => Class::InFlight,
+            AuthError::Records(RecordsError::BadCursor) => Class::InvalidCursor,
+            AuthError::Records(cause) if cause.is_retryable() => {
+                log::error!(target: "rwahub::gateway", "records: {cause}");
+                let problem = Self::new(Class::StoreUnavailable, "try again in a moment");
+                return problem.retry_after(STORE_RETRY_AFTER);
+            }
+            AuthError::Records(_) | AuthError::Secret(_) | AuthError::Internal(_) => {
+                return internal();
+            }
+        };
+        let problem = Self::new(class, error.to_string());
+        match class {
+            Class::InFlight | Class::StoreUnavailable => problem.retry_after(STORE_RETRY_AFTER),
+            _ => problem,
         }
     }
 }

@@ -4,7 +4,11 @@
 //! In this process only; quotas shared between gateways come with sign-in. A proxy's address is one
 //! caller, so loopback is exempt: there sits a proxy that limits its own callers, or the operator.
 
+pub(in crate::gateway) mod rpc;
+
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -13,19 +17,23 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use dashmap::DashMap;
 use tokio::time::Instant;
 
+use super::auth::Identity;
 use super::error::{Class, Problem, secs_up};
-use super::server::Peer;
 
 /// Cost units a caller earns per second: a page of a front end asks about ten things.
 const UNITS_PER_SEC: u32 = 50;
 /// Units a caller may spend at once: a script that reads a few thousand rows in pages is not stopped.
 const UNITS_BURST: u32 = 300;
+/// What somebody who signed in or a key has, in times of that.
+const SUBJECT_TIMES: u32 = 4;
 /// A list, a token, a status.
 pub(in crate::gateway) const COST_READ: u32 = 1;
 /// Opening a stream, which holds a socket.
 pub(in crate::gateway) const COST_STREAM: u32 = 10;
 /// An export, up to a million rows.
 pub(in crate::gateway) const COST_EXPORT: u32 = 100;
+/// A sign-in: a signature to check, perhaps by asking a node. Also a wrong credential.
+pub(in crate::gateway) const COST_SIGN_IN: u32 = 10;
 /// Callers remembered, about 5 MB. Beyond it, newcomers share one allowance, never none or any.
 const CALLERS_MAX: usize = 65_536;
 /// Prefix that one IPv6 subscriber holds: all its addresses are one caller.
@@ -48,28 +56,54 @@ pub(in crate::gateway) fn key(address: IpAddr) -> IpAddr {
 }
 
 /// Who asks, as far as limits care.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::gateway) enum Caller {
     Address(IpAddr),
+    /// A person or a key, by a hash of its name: wherever it calls from, it is one.
+    Subject(u64),
     /// In-process, or through a proxy on this machine.
     Exempt,
+}
+
+/// Hashes names with a key of this process, so that nobody can aim at another's place.
+static SUBJECTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+impl Caller {
+    /// Key or person first, then address; loopback without a proxy of ours in between is exempt.
+    pub(in crate::gateway) fn of(
+        identity: Option<&Identity>,
+        client: Option<IpAddr>,
+        peer: Option<IpAddr>,
+    ) -> Self {
+        if let Some(identity) = identity {
+            return Self::Subject(SUBJECTS.hash_one(identity.subject()));
+        }
+        match client.map(key) {
+            Some(address) if !address.is_loopback() || client != peer => Self::Address(address),
+            _ => Self::Exempt,
+        }
+    }
+
+    /// How many times the allowance of an address this caller has.
+    fn times(self) -> u32 {
+        if matches!(self, Self::Subject(_)) { SUBJECT_TIMES } else { 1 }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = std::convert::Infallible;
 
+    /// As the gate found it.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let address = parts.extensions.get::<Peer>().map(|peer| key(peer.0.ip()));
-        Ok(match address {
-            Some(address) if !address.is_loopback() => Self::Address(address),
-            _ => Self::Exempt,
-        })
+        Ok(parts.extensions.get::<Self>().copied().unwrap_or(Self::Exempt))
     }
 }
 
 /// What a caller has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gateway) struct Standing {
+    /// Units per second and at once, in times of what an address has.
+    times: u32,
     remaining: u32,
     /// Until the whole burst is there again.
     reset: Duration,
@@ -81,17 +115,19 @@ impl Standing {
     /// The problem of a request that did not pass.
     pub(in crate::gateway) fn problem(&self) -> Option<Problem> {
         let wait = self.wait?;
+        let (rate, burst) = (UNITS_PER_SEC * self.times, UNITS_BURST * self.times);
         let detail = format!(
-            "callers without a key have {UNITS_PER_SEC} requests per second and {UNITS_BURST} at \
-             once (a stream counts {COST_STREAM}, an export {COST_EXPORT}); slow down"
+            "you have {rate} requests per second and {burst} at once (a stream counts {COST_STREAM}, \
+             an export {COST_EXPORT}, a heavy RPC call up to 20); slow down"
         );
         Some(Problem::new(Class::RateLimited, detail).retry_after(wait))
     }
 
     pub(in crate::gateway) fn write(&self, headers: &mut HeaderMap) {
         let window = UNITS_BURST.div_ceil(UNITS_PER_SEC);
-        let policy = format!("{UNITS_BURST};w={window}");
-        headers.insert(LIMIT, HeaderValue::from(UNITS_BURST));
+        let burst = UNITS_BURST * self.times;
+        let policy = format!("{burst};w={window}");
+        headers.insert(LIMIT, HeaderValue::from(burst));
         headers.insert(REMAINING, HeaderValue::from(self.remaining));
         headers.insert(RESET, HeaderValue::from(secs_up(self.reset)));
         if let Ok(value) = HeaderValue::try_from(policy) {
@@ -105,7 +141,7 @@ impl Standing {
 pub(in crate::gateway) struct Limiter {
     begun: Instant,
     /// Per caller: when its allowance will be whole again, in nanoseconds since `begun`.
-    whole_at: DashMap<IpAddr, u64>,
+    whole_at: DashMap<Caller, u64>,
 }
 
 impl Default for Limiter {
@@ -119,35 +155,41 @@ const UNIT_NS: u64 = 1_000_000_000 / UNITS_PER_SEC as u64;
 /// Nanoseconds in which the whole burst is earned.
 const BURST_NS: u64 = UNIT_NS * UNITS_BURST as u64;
 /// Where newcomers go while the table is full.
-const NEWCOMERS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+const NEWCOMERS: Caller = Caller::Address(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
 
 impl Limiter {
     /// Takes `cost` units from the caller's allowance; `None` for one without limits.
     pub(in crate::gateway) fn charge(&self, caller: Caller, cost: u32) -> Option<Standing> {
-        let Caller::Address(address) = caller else { return None };
+        if caller == Caller::Exempt {
+            return None;
+        }
+        let times = caller.times();
+        // What weighs more than the whole allowance passes when all of it is there.
+        let cost = cost.min(UNITS_BURST * times);
+        let unit_ns = UNIT_NS / u64::from(times);
         let now = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let mut whole_at = self.whole_at.entry(self.place(address, now)).or_insert(now);
+        let mut whole_at = self.whole_at.entry(self.place(caller, now)).or_insert(now);
         let begin = (*whole_at).max(now);
-        let after = begin.saturating_add(UNIT_NS.saturating_mul(u64::from(cost)));
+        let after = begin.saturating_add(unit_ns.saturating_mul(u64::from(cost)));
         let owed = after - now;
         let wait = owed.checked_sub(BURST_NS).filter(|over| *over > 0).map(Duration::from_nanos);
         if wait.is_none() {
             *whole_at = after;
         }
         let owed = (*whole_at).saturating_sub(now);
-        let left = BURST_NS.saturating_sub(owed) / UNIT_NS;
+        let left = BURST_NS.saturating_sub(owed) / unit_ns;
         let remaining = u32::try_from(left).unwrap_or(UNITS_BURST);
-        Some(Standing { remaining, reset: Duration::from_nanos(owed), wait })
+        Some(Standing { times, remaining, reset: Duration::from_nanos(owed), wait })
     }
 
     /// The caller's own place, or the common one when the table is full even without those who
     /// have been quiet long enough to be whole.
-    fn place(&self, address: IpAddr, now: u64) -> IpAddr {
-        if self.whole_at.len() < CALLERS_MAX || self.whole_at.contains_key(&address) {
-            return address;
+    fn place(&self, caller: Caller, now: u64) -> Caller {
+        if self.whole_at.len() < CALLERS_MAX || self.whole_at.contains_key(&caller) {
+            return caller;
         }
         self.whole_at.retain(|_, whole_at| *whole_at > now);
-        if self.whole_at.len() < CALLERS_MAX { address } else { NEWCOMERS }
+        if self.whole_at.len() < CALLERS_MAX { caller } else { NEWCOMERS }
     }
 }
 

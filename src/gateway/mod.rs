@@ -18,6 +18,12 @@ pub mod admin;
 
 pub mod edge;
 
+pub mod auth;
+
+mod routes;
+
+mod access;
+
 mod rest;
 
 mod openapi;
@@ -39,12 +45,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
 
+use self::auth::Auth;
 use self::edge::{Edge, cors};
 use self::error::{Class, Problem};
 use self::live::ChainLive;
@@ -66,26 +73,30 @@ pub struct Parts {
     pub feed: watch::Receiver<u64>,
     pub live: Arc<dyn ChainLive>,
     pub config: config::Gateway,
+    pub auth: Auth,
     /// Further routes behind the same edge: `/rpc/{chain_id}`. Must not set a fallback.
     pub rpc: Router,
     pub version: String,
 }
 
 /// Every route behind the edge.
-pub fn build(parts: Parts) -> Router {
-    let Parts { queries, feed, live, config, rpc, version } = parts;
-    let api = Api::new(queries, feed, live, version);
+pub fn build(mut parts: Parts) -> Router {
+    let rpc = std::mem::take(&mut parts.rpc);
+    let edge = Edge {
+        max_body_bytes: parts.config.max_body_bytes,
+        measures: Measures::default(),
+        strict_transport: parts.config.own_origin().starts_with("https://"),
+    };
+    let cors = cors(&parts.config.cors_origins);
+    let api = Api::new(parts);
     let worth =
         SizeAbove::new(COMPRESS_ABOVE_BYTES).and(NotForContentType::const_new("text/event-stream"));
     let compression = CompressionLayer::new().compress_when(worth);
-    let data = rest::data(api.clone()).layer(compression.clone());
-    let data = data.merge(rpc);
-    let data =
-        if config.public_read { data } else { data.route_layer(from_fn(rest::refuse_anonymous)) };
-    let edge = Edge { max_body_bytes: config.max_body_bytes, measures: Measures::default() };
+    let table = routes::router().with_state(api.clone()).layer(compression.clone());
     Router::new()
-        .merge(data)
-        .merge(rest::open(api.clone()).layer(compression.clone()))
+        .merge(table)
+        .merge(rpc)
+        .route_layer(from_fn_with_state(api.clone(), access::admit))
         .merge(status_page::routes(api).layer(compression.clone()))
         .merge(landing::routes().layer(compression.clone()))
         .merge(web::routes().layer(compression))
@@ -94,7 +105,7 @@ pub fn build(parts: Parts) -> Router {
         // The edge has the limit of the configuration; the framework's own 2 MB would come first.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(edge, edge::edge))
-        .layer(cors(&config.cors_origins))
+        .layer(cors)
 }
 
 async fn route_unknown() -> Response {

@@ -8,13 +8,16 @@ use std::sync::LazyLock;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde_json::{Map, Value};
-use utoipa::OpenApi;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
 
 use super::error::{Class, Problem};
 use super::rest::query::Params;
-use super::rest::{dto, events, revalidated, status, stream, tokens, transactions};
+use super::rest::{
+    dto, events, people, revalidated, sign_in, status, stream, tokens, trail, transactions,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +32,9 @@ use super::rest::{dto, events, revalidated, status, stream, tokens, transactions
         (name = "status", description = "How the service and each chain stand"),
         (name = "events", description = "What contracts logged, as a list and live"),
         (name = "tokens", description = "Tokens and who holds them"),
+        (name = "auth", description = "Signing in with a wallet (EIP-4361), and sessions"),
+        (name = "people", description = "Users, their grants, and API keys"),
+        (name = "audit", description = "What was changed, by whom"),
     ),
     paths(
         status::status,
@@ -44,10 +50,43 @@ use super::rest::{dto, events, revalidated, status, stream, tokens, transactions
         tokens::holdings,
         transactions::one,
         serve,
+        sign_in::jwks,
+        sign_in::nonce,
+        sign_in::verify,
+        sign_in::refresh,
+        sign_in::logout,
+        sign_in::me,
+        sign_in::sessions,
+        sign_in::end_session,
+        people::keys,
+        people::add_key,
+        people::end_key,
+        people::users,
+        people::add_user,
+        people::user,
+        people::grant,
+        people::disable,
+        people::sessions,
+        trail::entries,
+        trail::checkpoint,
     ),
+    modifiers(&Bearer),
     components(schemas(dto::Event, dto::Problem, dto::ParameterFault, dto::Finalized))
 )]
 struct Document;
+
+/// How a caller shows who it is.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An access token, or an API key (`rwa_…`)."));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme.build()));
+    }
+}
 
 /// Answers by operation and content type.
 const EXAMPLES: &str = include_str!("openapi_examples.json");
@@ -62,6 +101,23 @@ const COMMON: &[Class] = &[
     Class::AnswerTimeout,
 ];
 
+/// What a route that is not for everybody may answer besides.
+const SIGNED_IN: &[Class] =
+    &[Class::Forbidden, Class::NotFound, Class::Changed, Class::Unprocessable];
+
+/// What a route that reads a body may answer besides.
+const WITH_BODY: &[Class] = &[
+    Class::InvalidBody,
+    Class::Forbidden,
+    Class::BodyTooLarge,
+    Class::RequestTimeout,
+    Class::Changed,
+];
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
+}
+
 const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// The document as pretty JSON, with a line end.
@@ -73,13 +129,21 @@ pub fn document() -> String {
 pub(in crate::gateway) fn document_with(examples: &Map<String, Value>) -> String {
     let mut document = Document::openapi();
     for (path, item) in &mut document.paths.paths {
-        let Some(operation) = item.get.as_mut() else { continue };
-        if path.starts_with("/api/v1/") {
-            COMMON.iter().for_each(|class| add_problem(operation, *class));
-        }
-        let id = operation.operation_id.clone().unwrap_or_default();
-        if let Some(Value::Object(examples)) = examples.get(&id) {
-            add_examples(operation, examples);
+        let judged = path.starts_with("/api/v1/") || path.starts_with("/auth/");
+        for operation in operations(item) {
+            if judged {
+                COMMON.iter().for_each(|class| add_problem(operation, *class));
+            }
+            if operation.security.is_some() {
+                SIGNED_IN.iter().for_each(|class| add_problem(operation, *class));
+            }
+            if operation.request_body.is_some() {
+                WITH_BODY.iter().for_each(|class| add_problem(operation, *class));
+            }
+            let id = operation.operation_id.clone().unwrap_or_default();
+            if let Some(Value::Object(examples)) = examples.get(&id) {
+                add_examples(operation, examples);
+            }
         }
     }
     let mut text = document.to_pretty_json().unwrap_or_default();

@@ -110,7 +110,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("mongodb", &["store"]),
     ("redis", &["store"]),
     ("rusqlite", &["store"]),
-    ("rustls", &["rpc", "store", "bus", "notify", "app", "cli", "main"]),
+    ("rustls", &["rpc", "store", "bus", "notify", "gateway", "app", "cli", "main"]),
     ("sd_notify", &["app"]),
     (
         "serde",

@@ -11,16 +11,19 @@
 
 mod support;
 
+mod api_fuzz;
 mod architecture;
 mod chaos;
 mod config;
 mod docs;
+mod e2e_abuse;
 mod e2e_backfill;
 mod e2e_bad_input;
 mod e2e_control;
 mod e2e_crash;
 mod e2e_live;
 mod e2e_rpc_clients;
+mod e2e_sign_in;
 mod e2e_suite;
 mod fuzz;
 mod made_blocks;

@@ -1,6 +1,6 @@
-//! The REST routes under `/api/v1` and the two probes: which path is answered by which function.
+//! The REST handlers under `/api/v1` and `/auth`, and the two probes.
 //!
-//! Read only; nothing here changes a chain, a store or a session.
+//! Which path leads to which, and who may use it, is in `routes`; what is changed goes through `auth`.
 
 pub(in crate::gateway) mod dto;
 
@@ -14,6 +14,14 @@ pub(in crate::gateway) mod status;
 
 pub(in crate::gateway) mod stream;
 
+pub(in crate::gateway) mod mutation;
+
+pub(in crate::gateway) mod sign_in;
+
+pub(in crate::gateway) mod people;
+
+pub(in crate::gateway) mod trail;
+
 mod tail;
 
 mod export;
@@ -23,21 +31,16 @@ pub(in crate::gateway) mod query;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
 
 use self::tail::Tail;
+use super::auth::Auth;
 use super::error::{Class, Problem};
 use super::limits::{COST_READ, Caller, Limiter};
 use super::live::ChainLive;
-use super::openapi;
 use crate::store::read::Queries;
 use crate::telemetry::metrics::{self, Gauge, Metric};
 use crate::types::chain::ChainId;
@@ -46,7 +49,7 @@ use crate::types::chain::ChainId;
 /// this a caller is better off knowing.
 const RUNNING_MAX: usize = 256;
 /// For an answer to begin; a query that takes longer holds a reader that others wait for.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(in crate::gateway) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every REST handler can reach.
 #[derive(Debug, Clone)]
@@ -58,13 +61,17 @@ pub(in crate::gateway) struct ApiParts {
     pub(in crate::gateway) feed: watch::Receiver<u64>,
     pub(in crate::gateway) live: Arc<dyn ChainLive>,
     pub(in crate::gateway) version: String,
+    pub(in crate::gateway) auth: Auth,
+    pub(in crate::gateway) public_read: bool,
+    pub(in crate::gateway) trusted_proxies: Vec<String>,
+    pub(in crate::gateway) max_body_bytes: usize,
     tail: Tail,
     /// One permit per open event stream.
     pub(in crate::gateway) streams: Arc<Semaphore>,
     pub(in crate::gateway) limiter: Limiter,
     /// One permit per request that is being answered.
     pub(in crate::gateway) running: Semaphore,
-    running_now: Gauge,
+    pub(in crate::gateway) running_now: Gauge,
     /// One permit per running export.
     pub(in crate::gateway) exports: Arc<Semaphore>,
     /// Chains seen in the store, so that a filter on one costs no query.
@@ -80,12 +87,8 @@ impl std::ops::Deref for Api {
 }
 
 impl Api {
-    pub(in crate::gateway) fn new(
-        queries: Arc<dyn Queries>,
-        feed: watch::Receiver<u64>,
-        live: Arc<dyn ChainLive>,
-        version: String,
-    ) -> Self {
+    pub(in crate::gateway) fn new(parts: super::Parts) -> Self {
+        let super::Parts { queries, feed, live, config, version, auth, .. } = parts;
         metrics::gauge(Metric::GatewayRunningMax, &[]).set(RUNNING_MAX as u64);
         Self(Arc::new(ApiParts {
             tail: Tail::new(Arc::clone(&queries)),
@@ -93,6 +96,10 @@ impl Api {
             feed,
             live,
             version,
+            auth,
+            public_read: config.public_read,
+            trusted_proxies: config.trusted_proxies,
+            max_body_bytes: config.max_body_bytes,
             streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
             limiter: Limiter::default(),
             running: Semaphore::new(RUNNING_MAX),
@@ -134,60 +141,6 @@ fn chain_unknown(chain: ChainId, known: &[ChainId]) -> Problem {
         Class::ChainUnknown,
         format!("chain {chain} is not indexed here; indexed: {names}"),
     )
-}
-
-/// The data routes. The caller adds the edge (limits, headers) and the probes.
-pub(in crate::gateway) fn data(api: Api) -> Router {
-    Router::new()
-        .route("/api/v1/status", get(status::status))
-        .route("/api/v1/chains/{chain_id}", get(status::chain))
-        .route("/api/v1/events", get(events::list))
-        .route("/api/v1/events/stream", get(stream::stream))
-        .route("/api/v1/tokens", get(tokens::list))
-        .route("/api/v1/tokens/{chain_id}/{address}", get(tokens::one))
-        .route("/api/v1/tokens/{chain_id}/{address}/holders", get(tokens::holders))
-        .route("/api/v1/holders/{address}", get(tokens::holdings))
-        .route("/api/v1/transactions/{hash}", get(transactions::one))
-        .route_layer(from_fn_with_state(api.clone(), admit))
-        .with_state(api)
-}
-
-/// Lets a request in if its caller has allowance left and the service has room, and bounds its time.
-async fn admit(State(api): State<Api>, caller: Caller, request: Request, next: Next) -> Response {
-    let standing = api.limiter.charge(caller, COST_READ);
-    let refused = standing.and_then(|standing| standing.problem());
-    let _counted = api.running_now.enter();
-    let mut response = match (refused, api.running.try_acquire()) {
-        (Some(problem), _) => problem.into_response(),
-        (None, Err(_)) => Problem::new(Class::Overloaded, "too many requests are being answered")
-            .retry_after(stream::FULL_RETRY_AFTER)
-            .into_response(),
-        (None, Ok(_permit)) => match timeout(ANSWER_TIMEOUT, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => Problem::new(Class::AnswerTimeout, "ask for less: a narrower range or page")
-                .into_response(),
-        },
-    };
-    if let Some(standing) = standing {
-        standing.write(response.headers_mut());
-    }
-    response
-}
-
-/// Routes that are open even when the data is not.
-pub(in crate::gateway) fn open(api: Api) -> Router {
-    Router::new()
-        .route("/api/v1/openapi.json", get(openapi::serve))
-        .route("/livez", get(status::livez))
-        .route("/readyz", get(status::readyz))
-        .route("/startupz", get(status::startupz))
-        .with_state(api)
-}
-
-/// Refuses everything while public reading is off: sign-in is not part of this version yet.
-pub(in crate::gateway) async fn refuse_anonymous(_: Request, _: Next) -> Response {
-    let detail = "this service does not show its data without sign-in ([gateway] public_read)";
-    Problem::new(Class::SignInRequired, detail).into_response()
 }
 
 /// A data answer with a validator: a caller that already has it gets 304 and no body.

@@ -33,7 +33,7 @@ use crate::types::feed::{FeedCursor, FeedItem};
 /// Open streams in all: each holds a socket and, while it writes, one page.
 pub(super) const STREAMS_MAX: usize = 2_048;
 /// When a full service is worth asking again.
-pub(super) const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
+pub(in crate::gateway) const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Silence after which a comment goes out: half of the shortest idle timeout of common proxies.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client waits before it connects again, in milliseconds.

@@ -7,6 +7,8 @@ mod admission;
 
 mod stall;
 
+mod tls;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,6 +24,7 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,6 +33,7 @@ use tower::Service as _;
 
 use self::admission::{Admission, Permit};
 use self::stall::WriteStall;
+pub use self::tls::{Tls, TlsError};
 
 /// How long open requests may take to end after shutdown began: as long as an answer may take. The
 /// process has more patience (15 s), so that this server can still say what it cut.
@@ -93,9 +97,11 @@ pub enum Drained {
     Cut { connections: usize },
 }
 
-/// Serves `router` on `listener` until `shutdown` completes, then lets open requests end.
+/// Serves `router` on `listener`, under TLS if given, until `shutdown` completes, then lets open
+/// requests end.
 pub async fn run(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
@@ -111,7 +117,7 @@ pub async fn run(
                 Ok((stream, peer)) => match admission.admit(peer.ip()) {
                     Some(permit) => {
                         let connection = Connection { stream, peer, permit };
-                        connections.spawn(connection.serve(router.clone(), drain.clone()));
+                        connections.spawn(connection.serve(tls.clone(), router.clone(), drain.clone()));
                     }
                     None => admission::refuse(&stream),
                 },
@@ -144,46 +150,63 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, router: Router, drain: Drain) {
+    async fn serve(self, tls: Option<Tls>, router: Router, drain: Drain) {
         // Small answers must not wait for an acknowledgement of the one before.
         if let Err(error) = self.stream.set_nodelay(true) {
             log::debug!(target: "rwahub::gateway", "no TCP_NODELAY for {}: {error}", self.peer);
         }
-        let asked = Arc::new(AtomicBool::new(false));
-        let (peer, told) = (Peer(self.peer), drain.clone());
-        let service = {
-            let asked = Arc::clone(&asked);
-            hyper::service::service_fn(move |request: Request<Incoming>| {
-                asked.store(true, Ordering::Relaxed);
-                answer(router.clone(), request, peer, told.clone())
-            })
-        };
-        let builder = builder();
-        let io = TokioIo::new(WriteStall::new(self.stream));
-        let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
-        let mut first = pin!(tokio::time::sleep(FIRST_REQUEST_TIMEOUT));
-        let (mut waiting, mut draining) = (true, false);
-        loop {
-            tokio::select! {
-                ended = connection.as_mut() => {
-                    if let Err(error) = ended {
-                        log::debug!(target: "rwahub::gateway", "connection of {}: {error}", self.peer);
-                    }
+        let Self { stream, peer, permit } = self;
+        match tls {
+            None => speak(stream, peer, router, drain).await,
+            Some(tls) => match tls.accept(stream).await {
+                Ok(stream) => speak(stream, peer, router, drain).await,
+                Err(error) => {
+                    log::debug!(target: "rwahub::gateway", "TLS with {peer}: {error}");
+                }
+            },
+        }
+        drop(permit);
+    }
+}
+
+/// HTTP on a connection, to its end.
+async fn speak<S>(stream: S, address: SocketAddr, router: Router, drain: Drain)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let asked = Arc::new(AtomicBool::new(false));
+    let (peer, told) = (Peer(address), drain.clone());
+    let service = {
+        let asked = Arc::clone(&asked);
+        hyper::service::service_fn(move |request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            answer(router.clone(), request, peer, told.clone())
+        })
+    };
+    let builder = builder();
+    let io = TokioIo::new(WriteStall::new(stream));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+    let mut first = pin!(tokio::time::sleep(FIRST_REQUEST_TIMEOUT));
+    let (mut waiting, mut draining) = (true, false);
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    log::debug!(target: "rwahub::gateway", "connection of {address}: {error}");
+                }
+                break;
+            }
+            () = &mut first, if waiting => {
+                waiting = false;
+                if !asked.load(Ordering::Relaxed) {
                     break;
                 }
-                () = &mut first, if waiting => {
-                    waiting = false;
-                    if !asked.load(Ordering::Relaxed) {
-                        break;
-                    }
-                }
-                () = drain.started(), if !draining => {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
+            }
+            () = drain.started(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
             }
         }
-        drop(self.permit);
     }
 }
 

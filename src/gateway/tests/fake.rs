@@ -4,19 +4,23 @@
 //! of balances.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use crate::config;
+use crate::gateway::auth::secret::Secret;
+use crate::gateway::auth::signature::{CallFailed, ContractCalls};
+use crate::gateway::auth::{self, Auth};
 use crate::gateway::live::{ChainHead, ChainLive, Component, ComponentState};
 use crate::gateway::{Parts, build};
 use crate::pipeline::error::StoreError;
@@ -24,8 +28,10 @@ use crate::store::read::{
     ChainIndex, ContractFilter, EventQuery, HolderRecord, HoldersPage, Order, Page, Queries,
     QueryError, TokenRecord,
 };
+use crate::store::records;
 use crate::types::asset::{Holding, Identity, Token, TokenMetadata, TokenStandard};
 use crate::types::chain::{BlockId, ChainId, Finality};
+use crate::types::clock::Clock;
 use crate::types::event::{Arg, EventRecord, Position};
 use crate::types::feed::{FeedCursor, FeedItem};
 
@@ -65,13 +71,77 @@ pub(super) struct Fake {
     pub(super) feed_reads: AtomicUsize,
     pub(super) components: Mutex<Vec<Component>>,
     pub(super) heads: Mutex<Vec<ChainHead>>,
+    pub(super) auth: Auth,
+    pub(super) clock: Arc<ManualClock>,
+    _directory: TempDir,
 }
+
+/// What browsers reach the fake under.
+pub(super) const ORIGIN: &str = "https://hub.example";
+
+/// A clock that stands still until it is told.
+#[derive(Debug)]
+pub(super) struct ManualClock(pub(super) AtomicU64);
+
+impl ManualClock {
+    pub(super) fn advance(&self, secs: u64) {
+        self.0.fetch_add(secs * 1_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A chain whose contracts say no, and one wallet that says yes.
+#[derive(Debug)]
+struct Contracts;
+
+#[async_trait]
+impl ContractCalls for Contracts {
+    fn serves(&self, chain: u64) -> bool {
+        chain == 1
+    }
+
+    async fn call(
+        &self,
+        _: u64,
+        to: Option<Address>,
+        _: &Bytes,
+        _: u64,
+    ) -> Result<Bytes, CallFailed> {
+        if to != Some(WALLET) {
+            return Err(CallFailed::Reverted);
+        }
+        let mut word = [0; 32];
+        word[..4].copy_from_slice(&[0x16, 0x26, 0xba, 0x7e]);
+        Ok(Bytes::from(word))
+    }
+}
+
+/// The contract wallet that accepts every signature.
+pub(super) const WALLET: Address = Address::repeat_byte(0x5a);
 
 impl Default for Fake {
     fn default() -> Self {
         let events = (100..120)
             .flat_map(|block| [event(block, 0, ALICE, BOB), event(block, 3, Address::ZERO, ALICE)]);
+        let directory = TempDir::new().unwrap();
+        let clock = Arc::new(ManualClock(AtomicU64::new(1_800_000_000_000)));
+        let auth = Auth::new(auth::Parts {
+            records: Arc::new(records::embedded::open(directory.path()).unwrap()),
+            clock: Arc::clone(&clock) as _,
+            secret: Secret::new([3; 32]),
+            origin: ORIGIN.into(),
+            open_registration: true,
+            calls: Arc::new(Contracts),
+        });
         Self {
+            auth,
+            clock,
+            _directory: directory,
             events: Mutex::new(events.collect()),
             feed: Mutex::default(),
             newest: watch::Sender::new(0),
@@ -100,6 +170,11 @@ impl Fake {
             public_read: true,
             max_body_bytes: 1_024,
             max_batch_items: 50,
+            origin: Some(ORIGIN.into()),
+            open_registration: true,
+            secret_file: None,
+            tls: None,
+            trusted_proxies: Vec::new(),
             cors_origins: vec!["https://app.example".into()],
             rpc: config::GatewayRpc {
                 verify: config::RpcVerify::Off,
@@ -122,6 +197,7 @@ impl Fake {
             feed: self.newest.subscribe(),
             live: Arc::clone(self) as _,
             config,
+            auth: self.auth.clone(),
             rpc,
             version: "0.1.0".into(),
         })

@@ -18,7 +18,7 @@ async fn start(fake: &Arc<Fake>) -> (SocketAddr, oneshot::Sender<()>, JoinHandle
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let router = fake.router();
-    let server = tokio::spawn(run(listener, router, async {
+    let server = tokio::spawn(run(listener, None, router, async {
         stopped.await.ok();
     }));
     (address, stop, server)
