@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
+use super::role::Role;
 use super::storage::{self, Access};
 use crate::bus;
+use crate::bus::nats::Nats;
 use crate::config::{self, BuiltInAbi, Config};
 use crate::decode::event::Pack;
 use crate::decode::layout::Layouts;
 use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
+use crate::pipeline::bus::Bus;
 use crate::pipeline::store::ContractTag;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
-use crate::store::DataStore;
+use crate::store::{DataStore, cache};
 use crate::telemetry::health::HealthBoard;
 use crate::types::chain::ChainId;
-use crate::types::clock::SystemClock;
+use crate::types::clock::{Clock as _, SystemClock};
 use crate::types::event::ArgReader;
 
 /// Everything that outlives a single task.
@@ -26,20 +29,43 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn DataStore>,
     pub(crate) bus: Arc<bus::embedded::Embedded>,
     pub(crate) health: HealthBoard,
+    /// What processes share: limits, leases, kept answers, wake-ups.
+    pub(crate) shared: cache::Shared,
+    /// The broker that events are carried to, if one is configured.
+    pub(crate) messages: Option<Arc<dyn Bus>>,
+    /// This process among others, until it ends.
+    pub(crate) node: String,
     pools: BTreeMap<ChainId, Arc<Pool>>,
     decoding: Mutex<Decoding>,
+    config: Config,
 }
 
 impl Parts {
     /// Builds the parts; opens the store, which nobody else may hold. Talks to no provider.
     pub(crate) async fn build(config: &Config) -> Result<Self> {
+        Self::build_for(config, Role::All).await
+    }
+
+    /// The parts of one role: who does not index opens the store for reading.
+    pub(crate) async fn build_for(config: &Config, role: Role) -> Result<Self> {
         let decoding = Decoding::new(config)?;
         let reader = Arc::clone(&decoding.layouts) as Arc<dyn ArgReader>;
-        let store = storage::open(&config.store, Access::Write, &decoding.names, reader).await?;
+        let access = if role.indexes() { Access::Write } else { Access::Read };
+        let store = storage::open(&config.store, access, &decoding.names, reader).await?;
         let pools = config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
         let bus = Arc::new(bus::embedded::Embedded::new(store.feed_head().await?));
         let health = HealthBoard::new(Arc::new(SystemClock));
-        Ok(Self { store, bus, health, pools, decoding: Mutex::new(decoding) })
+        Ok(Self {
+            store,
+            bus,
+            health,
+            shared: cache::open(&config.cache).context("[cache]")?,
+            messages: messages(config).await?,
+            node: node_name(),
+            pools,
+            decoding: Mutex::new(decoding),
+            config: config.clone(),
+        })
     }
 
     /// The chain's providers.
@@ -52,13 +78,35 @@ impl Parts {
         self.pools.values()
     }
 
-    /// What the chain's logs are recognised with, to be taken once by the chain's task.
+    /// What the chain's logs are recognised with. A chain's task takes it; one that is opened again,
+    /// after its lease was lost, gets a fresh one without what the last one had learnt.
     pub(crate) fn take_registry(&self, chain: ChainId) -> Option<(Registry, Vec<ContractTag>)> {
         let mut decoding = self.decoding.lock().unwrap_or_else(PoisonError::into_inner);
-        let registry = decoding.registries.remove(&chain)?;
+        let registry = match decoding.registries.remove(&chain) {
+            Some(registry) => registry,
+            // The same configuration gives the same layouts under the same numbers.
+            None => registries(&self.config).ok()?.1.remove(&chain)?,
+        };
         let tags = decoding.tags(&registry);
         Some((registry, tags))
     }
+}
+
+/// The broker of the configuration; without one nothing is carried anywhere.
+async fn messages(config: &Config) -> Result<Option<Arc<dyn Bus>>> {
+    match &config.bus {
+        config::Bus::Embedded => Ok(None),
+        config::Bus::Nats { url, prefix } => {
+            let nats = Nats::open(url.expose(), prefix).await;
+            let nats = nats.with_context(|| format!("[bus] url = {:?}", url.redacted()))?;
+            Ok(Some(Arc::new(nats)))
+        }
+    }
+}
+
+/// A name that no other process has, nor this one after a restart.
+fn node_name() -> String {
+    format!("{}-{:x}", std::process::id(), SystemClock.now().as_nanos())
 }
 
 /// Everything that turns logs into events.

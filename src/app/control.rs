@@ -24,8 +24,15 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where the control socket of this configuration is.
 pub fn path(config: &Config) -> PathBuf {
-    let Store::Embedded { path } = &config.store;
-    path.join(NAME)
+    match &config.store {
+        Store::Embedded { path } => path.join(NAME),
+        // No folder of our own; the port tells daemons of one machine apart.
+        Store::MongoDb { .. } => {
+            let folder = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+            let port = config.gateway.listen.port();
+            folder.unwrap_or_else(std::env::temp_dir).join(format!("rwahub-{port}-{NAME}"))
+        }
+    }
 }
 
 /// Opens the socket. The caller holds the store, so a file that is there is of a daemon that died.

@@ -13,15 +13,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::Parts;
 use super::chain_task::{ChainTask, ring};
+use super::lease::{Held, Seat};
 use super::live::Live;
 use super::reload::{Reloader, Source};
-use super::{control, enrich, gauges, reload};
+use super::role::Role;
+use super::{carry, control, enrich, follow, gauges, reload, second};
 use crate::chain::follow::Doorbell;
 use crate::chain::pool_node;
 use crate::config::{self, Config};
 use crate::gateway;
 use crate::gateway::admin::{self, Admin};
 use crate::gateway::server::Drained;
+use crate::pipeline::error::{PipelineError, StoreError};
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
 use crate::rpc::proxy::policy::Policy;
@@ -30,6 +33,7 @@ use crate::rpc::subscribe::{Heads, Signal};
 use crate::store::read::Queries;
 use crate::telemetry;
 use crate::telemetry::health::{ChainState, HealthBoard};
+use crate::telemetry::metrics::{Metric, gauge};
 use crate::types::chain::ChainId;
 
 /// Longest wait for tasks to end after the stop signal; systemd kills after 90 s by default.
@@ -46,36 +50,55 @@ pub trait Announce: Sync {
 /// What ended.
 type Ended = (ChainId, Result<()>);
 
-/// Runs until SIGTERM or SIGINT, or until no chain can go on.
+/// Runs one role until SIGTERM or SIGINT, or until no chain can go on.
 /// `source` says where the configuration is read again on SIGHUP.
-pub async fn run(config: &Config, source: Source, announce: &dyn Announce) -> Result<()> {
+pub async fn run(
+    config: &Config,
+    role: Role,
+    source: Source,
+    announce: &dyn Announce,
+) -> Result<()> {
     let (gateway_listen, metrics_listen) = (config.gateway.listen, config.telemetry.metrics_listen);
     let door = bind("gateway.listen", gateway_listen).await?;
     let metrics = bind("telemetry.metrics_listen", metrics_listen).await?;
-    let parts = Arc::new(Parts::build(config).await?);
-    refuse_wrong_chains(&parts).await?;
-
     telemetry::metrics::install()?;
+    if let Some(doubt) = role.doubts(config) {
+        log::warn!("{doubt}");
+    }
+    let parts = Arc::new(Parts::build_for(config, role).await?);
+    if role.asks_nodes() {
+        refuse_wrong_chains(&parts).await?;
+    }
+
     let stop = CancellationToken::new();
     let mut chains: JoinSet<Ended> = JoinSet::new();
+    let mut servers: JoinSet<Result<()>> = JoinSet::new();
     for chain in &config.chains {
-        spawn_chain(&parts, chain, &stop, &mut chains).await?;
+        if role.indexes() {
+            spawn_chain(&parts, chain, &stop, &mut chains).await?;
+        } else if let Some(pool) = parts.pool(chain.id).filter(|_| role.asks_nodes()) {
+            let chain = chain.clone();
+            servers.spawn(follow::watch_head(Arc::clone(&parts), pool, chain, stop.clone()));
+        }
     }
+    spawn_shared(&parts, role, &stop, &mut servers);
     let proxies = proxies(&parts, &config.gateway);
     let pools = parts.pools().cloned().collect::<Vec<_>>();
     let reloader = Reloader::new(source, config.clone(), pools.clone(), proxies.clone());
-    let socket = control::path(config);
+    let socket = role.socket(control::path(config));
     let control = control::bind(&socket)?;
     let admin = admin::router(Admin { pools, reload: reloader.clone() });
-    let mut servers: JoinSet<Result<()>> = JoinSet::new();
     servers.spawn(reload::on_hangup(reloader, stop.clone()));
     servers.spawn(serve_control(control, admin, stop.clone()));
     let stopped = stop.clone().cancelled_owned();
     servers.spawn(async move { Ok(telemetry::server::run(metrics, stopped).await?) });
-    servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
+    if role.indexes() {
+        servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
+    }
     servers.spawn(gauges::run(Arc::clone(&parts), stop.clone()));
     let address = door.local_addr().context("the gateway's own address")?;
-    servers.spawn(serve(door, Arc::clone(&parts), config.gateway.clone(), proxies, stop.clone()));
+    let door = Door { listener: door, role, config: config.gateway.clone(), proxies };
+    servers.spawn(serve(door, Arc::clone(&parts), stop.clone()));
     announce.listening(address);
     notify_systemd(sd_notify::NotifyState::Ready);
 
@@ -110,35 +133,125 @@ async fn refuse_wrong_chains(parts: &Parts) -> Result<()> {
     Ok(())
 }
 
+/// What a process does because there are others.
+fn spawn_shared(
+    parts: &Arc<Parts>,
+    role: Role,
+    stop: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) {
+    if role.indexes() {
+        servers.spawn(follow::tell(Arc::clone(parts), stop.clone()));
+    }
+    // An indexer that stands by hears of commits as well.
+    if !role.indexes() || parts.shared.between_processes {
+        servers.spawn(follow::hear(Arc::clone(parts), stop.clone()));
+    }
+    servers.spawn(follow::take_part(Arc::clone(parts), stop.clone()));
+    if let Some(bus) = parts.messages.clone().filter(|_| role.relays()) {
+        servers.spawn(carry::run(Arc::clone(parts), bus, stop.clone()));
+    }
+}
+
+/// Opens the chain at once if its lease is free, so that a fault ends the start; else stands by.
 async fn spawn_chain(
     parts: &Arc<Parts>,
     chain: &config::Chain,
     stop: &CancellationToken,
     tasks: &mut JoinSet<Ended>,
 ) -> Result<()> {
-    let ChainTask { mut follower, runner, updates, filters, .. } =
-        ChainTask::open(parts, chain).await?;
+    let seat = Seat::new(&parts.shared.leases, format!("chain-{}", chain.id), &parts.node);
+    let first = match seat.try_take().await {
+        Some(held) => Some((held, ChainTask::open(parts, chain).await?)),
+        None => None,
+    };
+    let (parts, chain, stop) = (Arc::clone(parts), chain.clone(), stop.clone());
+    tasks.spawn(async move { (chain.id, tend(&parts, &chain, seat, first, stop).await) });
+    Ok(())
+}
+
+/// Indexes while the lease is ours, stands by while it is not.
+async fn tend(
+    parts: &Arc<Parts>,
+    chain: &config::Chain,
+    seat: Seat,
+    first: Option<(Held, ChainTask)>,
+    stop: CancellationToken,
+) -> Result<()> {
+    let active = gauge(Metric::ChainActive, &[&chain.id.to_string()]);
+    let mut ready = first;
+    loop {
+        let (held, task) = match ready.take() {
+            Some(ready) => ready,
+            None => {
+                parts.health.chain(chain.id, ChainState::Standby, None);
+                let held = tokio::select! {
+                    held = seat.take() => held,
+                    () = stop.cancelled() => return Ok(()),
+                };
+                parts.health.chain(chain.id, ChainState::Starting, None);
+                (held, ChainTask::open(parts, chain).await?)
+            }
+        };
+        active.set(1);
+        let outcome = drive(parts, chain, task, &stop, held.lost()).await;
+        active.set(0);
+        let lost = held.lost().is_cancelled();
+        held.release().await;
+        match outcome {
+            Ok(()) if lost => {}
+            // Without shared leases, to open the chain again would only take it back from the other.
+            Err(error) if parts.shared.between_processes && is_fenced(&error) => {
+                log::warn!(chain = chain.id.0; "another process writes this chain: {error:#}");
+            }
+            outcome => return outcome,
+        }
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether a newer writer has taken over.
+fn is_fenced(error: &anyhow::Error) -> bool {
+    let store = match error.downcast_ref::<PipelineError>() {
+        Some(PipelineError::Store(error)) => Some(error),
+        _ => error.downcast_ref::<StoreError>(),
+    };
+    matches!(store, Some(StoreError::Fenced { .. }))
+}
+
+/// Follows and commits until stopped, until the lease is lost, or until something fails.
+async fn drive(
+    parts: &Arc<Parts>,
+    chain: &config::Chain,
+    task: ChainTask,
+    stop: &CancellationToken,
+    lost: &CancellationToken,
+) -> Result<()> {
+    let ChainTask { mut follower, runner, updates, filters, .. } = task;
     let pool = parts.pool(chain.id).context("a pool per configured chain")?;
     let (bell, rung) = mpsc::channel(BELLS);
-    let id = chain.id;
     let watch = tokio::spawn(listen(pool, filters, chain.poll_interval, bell, stop.clone()));
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        let committing = tokio::spawn(runner.run(updates));
-        let followed = tokio::select! {
-            ended = follower.run(rung) => ended.map_err(anyhow::Error::from),
-            () = stop.cancelled() => Ok(()),
-        };
-        watch.abort();
-        // Closes the queue: the runner commits what it holds and ends.
-        drop(follower);
-        let committed = match committing.await {
-            Ok(outcome) => outcome.map_err(anyhow::Error::from),
-            Err(error) => Err(anyhow!("chain {id}: the pipeline died: {error}")),
-        };
-        (id, committed.and(followed))
-    });
-    Ok(())
+    let committing = tokio::spawn(runner.run(updates));
+    let followed = tokio::select! {
+        ended = follower.run(rung) => ended.map_err(anyhow::Error::from),
+        () = stop.cancelled() => Ok(()),
+        () = lost.cancelled() => Ok(()),
+    };
+    watch.abort();
+    if lost.is_cancelled() {
+        // What is not committed yet is the next one's to fetch.
+        committing.abort();
+        return Ok(());
+    }
+    // Closes the queue: the runner commits what it holds and ends.
+    drop(follower);
+    let committed = match committing.await {
+        Ok(outcome) => outcome.map_err(anyhow::Error::from),
+        Err(error) => Err(anyhow!("chain {}: the pipeline died: {error}", chain.id)),
+    };
+    committed.and(followed)
 }
 
 /// Turns what subscriptions say into rings of the bell.
@@ -177,7 +290,13 @@ fn proxies(parts: &Parts, config: &config::Gateway) -> Proxies {
         batch_items_max: config.max_batch_items,
         ..Limits::default()
     };
-    let proxy = |pool: &Arc<Pool>| Proxy::new(pool.clone(), Policy::default(), limits.clone());
+    let proxy = |pool: &Arc<Pool>| {
+        let proxy = Proxy::new(pool.clone(), Policy::default(), limits.clone());
+        if parts.shared.between_processes {
+            proxy.back_with(second::Second::start(&parts.shared, pool.chain_id()));
+        }
+        proxy
+    };
     Proxies::new(parts.pools().map(proxy))
 }
 
@@ -189,23 +308,28 @@ async fn serve_control(
     admin::serve(listener, router, stop.cancelled_owned()).await.context("the control socket")
 }
 
-async fn serve(
-    door: TcpListener,
-    parts: Arc<Parts>,
+/// Where clients come in, and what they may do there.
+struct Door {
+    listener: TcpListener,
+    role: Role,
     config: config::Gateway,
     proxies: Proxies,
-    stop: CancellationToken,
-) -> Result<()> {
-    let router = gateway::build(gateway::Parts {
+}
+
+async fn serve(door: Door, parts: Arc<Parts>, stop: CancellationToken) -> Result<()> {
+    let Door { listener, role, config, proxies } = door;
+    let parts = gateway::Parts {
         queries: Arc::clone(&parts.store) as Arc<dyn Queries>,
         feed: parts.bus.subscribe(),
         live: Arc::new(Live::new(parts.health.clone())),
         config,
         rpc: gateway::rpc_proxy::router(proxies),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    });
+        kept: parts.shared.between_processes.then(|| Arc::clone(&parts.shared.answers)),
+    };
+    let router = if role.serves() { gateway::build(parts) } else { gateway::build_probes(parts) };
     if let Drained::Cut { connections } =
-        gateway::server::run(door, router, stop.cancelled_owned()).await
+        gateway::server::run(listener, router, stop.cancelled_owned()).await
     {
         log::warn!(connections; "connections that did not end in time were cut");
     }

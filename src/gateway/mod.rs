@@ -49,6 +49,7 @@ use self::live::ChainLive;
 use self::measure::Measures;
 use self::rest::Api;
 use crate::config;
+use crate::store::cache::Answers;
 use crate::store::read::Queries;
 
 pub use self::openapi::document as openapi_document;
@@ -67,12 +68,17 @@ pub struct Parts {
     /// Further routes behind the same edge: `/rpc/{chain_id}`. Must not set a fallback.
     pub rpc: Router,
     pub version: String,
+    /// Where hot documents are kept for all gateways; none in a process of its own.
+    pub kept: Option<Arc<dyn Answers>>,
 }
 
 /// Every route behind the edge.
 pub fn build(parts: Parts) -> Router {
-    let Parts { queries, feed, live, config, rpc, version } = parts;
+    let Parts { queries, feed, live, config, rpc, version, kept } = parts;
     let api = Api::new(queries, feed, live, version);
+    if let Some(kept) = kept {
+        api.keep_in(kept);
+    }
     let worth =
         SizeAbove::new(COMPRESS_ABOVE_BYTES).and(NotForContentType::const_new("text/event-stream"));
     let compression = CompressionLayer::new().compress_when(worth);
@@ -92,6 +98,12 @@ pub fn build(parts: Parts) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(edge, edge::edge))
         .layer(cors(&config.cors_origins))
+}
+
+/// The probes alone: for a process that serves no data.
+pub fn build_probes(parts: Parts) -> Router {
+    let api = Api::new(parts.queries, parts.feed, parts.live, parts.version);
+    rest::open(api).fallback(route_unknown).method_not_allowed_fallback(method_not_allowed)
 }
 
 async fn route_unknown() -> Response {

@@ -82,6 +82,7 @@ metrics! {
     ChainFinalized: G, "rwahub_chain_finalized_block", "block", ["chain"], "Highest final block.";
     ChainVerified: G, "rwahub_chain_verified_block", "block", ["chain"], "Every block up to this one has a proof that no log is missing.";
     ChainLag: G, "rwahub_chain_lag_blocks", "blocks", ["chain"], "Blocks between head and index.";
+    ChainActive: G, "rwahub_chain_active_state", "state", ["chain"], "1 while this process holds the chain's lease and indexes it, 0 while it stands by.";
     ChainReorgs: C, "rwahub_chain_reorgs_total", "reorgs", ["chain"], "Reorgs undone and replayed.";
     ChainReorgDepth: H(REORG_BLOCKS), "rwahub_chain_reorg_depth_blocks", "blocks", ["chain"], "Blocks that a reorg took back.";
 
@@ -108,6 +109,14 @@ metrics! {
 
     StoreQueue: G, "rwahub_store_queue_units", "units", [], "Units that wait for the writer of the store.";
     StoreWal: G, "rwahub_store_wal_bytes", "bytes", [], "Size of the write-ahead log of the embedded store.";
+
+    CacheLookups: C, "rwahub_cache_lookups_total", "lookups", ["cache", "outcome"], "Looks into kept answers, by engine (memory, redis) and outcome (hit, miss).";
+    CacheHitRatio: G, "rwahub_cache_hit_ratio", "ratio", ["cache"], "Share of looks into kept answers that found one, since the start.";
+    CacheFaults: C, "rwahub_cache_faults_total", "faults", ["kind"], "Calls that the shared cache did not answer in time or refused.";
+    RelayPublished: C, "rwahub_relay_published_messages_total", "messages", [], "Messages that the relay from feed to bus has published.";
+    RelayFeed: G, "rwahub_relay_feed_entry", "entry", [], "Feed entry up to which the relay has published.";
+    RelayInterruptions: C, "rwahub_relay_interruptions_total", "interruptions", [], "Times that the relay had to look again where the bus stands.";
+    LimitsLocal: C, "rwahub_limits_local_charges_total", "charges", [], "Charges judged by this process's share because the shared count was away.";
 }
 
 /// Handle to what has been recorded; cheap to clone.
@@ -202,6 +211,12 @@ impl Gauge {
     #[expect(clippy::cast_precision_loss, reason = "block numbers and bytes stay below 2^53")]
     pub fn set(&self, value: u64) {
         self.0.set(value as f64);
+    }
+
+    /// Replaces the value by `part` of `whole`.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio is no exact number")]
+    pub fn set_ratio(&self, part: u64, whole: u64) {
+        self.0.set(part as f64 / whole.max(1) as f64);
     }
 
     /// One more; the guard takes it back when dropped.

@@ -16,11 +16,13 @@ pub(in crate::gateway) mod stream;
 
 mod tail;
 
+mod kept;
+
 mod export;
 
 pub(in crate::gateway) mod query;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -38,6 +40,7 @@ use super::error::{Class, Problem};
 use super::limits::{COST_READ, Caller, Limiter};
 use super::live::ChainLive;
 use super::openapi;
+use crate::store::cache::Answers;
 use crate::store::read::Queries;
 use crate::types::chain::ChainId;
 
@@ -67,6 +70,8 @@ pub(in crate::gateway) struct ApiParts {
     pub(in crate::gateway) exports: Arc<Semaphore>,
     /// Chains seen in the store, so that a filter on one costs no query.
     chains: RwLock<Vec<ChainId>>,
+    /// Where hot documents are kept for all gateways.
+    kept: OnceLock<Arc<dyn Answers>>,
 }
 
 impl std::ops::Deref for Api {
@@ -95,7 +100,13 @@ impl Api {
             running: Semaphore::new(RUNNING_MAX),
             exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             chains: RwLock::default(),
+            kept: OnceLock::new(),
         }))
+    }
+
+    /// Keeps hot documents in a cache that processes share.
+    pub(in crate::gateway) fn keep_in(&self, answers: Arc<dyn Answers>) {
+        self.kept.set(answers).ok();
     }
 
     /// The problem of a chain that is not in the index, naming those that are.
@@ -134,15 +145,18 @@ fn chain_unknown(chain: ChainId, known: &[ChainId]) -> Problem {
 
 /// The data routes. The caller adds the edge (limits, headers) and the probes.
 pub(in crate::gateway) fn data(api: Api) -> Router {
-    Router::new()
-        .route("/api/v1/status", get(status::status))
-        .route("/api/v1/chains/{chain_id}", get(status::chain))
-        .route("/api/v1/events", get(events::list))
-        .route("/api/v1/events/stream", get(stream::stream))
+    let hot = Router::new()
         .route("/api/v1/tokens", get(tokens::list))
         .route("/api/v1/tokens/{chain_id}/{address}", get(tokens::one))
         .route("/api/v1/tokens/{chain_id}/{address}/holders", get(tokens::holders))
         .route("/api/v1/holders/{address}", get(tokens::holdings))
+        .route_layer(from_fn_with_state(api.clone(), kept::kept));
+    Router::new()
+        .merge(hot)
+        .route("/api/v1/status", get(status::status))
+        .route("/api/v1/chains/{chain_id}", get(status::chain))
+        .route("/api/v1/events", get(events::list))
+        .route("/api/v1/events/stream", get(stream::stream))
         .route("/api/v1/transactions/{hash}", get(transactions::one))
         .route_layer(from_fn_with_state(api.clone(), admit))
         .with_state(api)

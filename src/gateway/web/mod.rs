@@ -60,7 +60,8 @@ fn page(headers: &HeaderMap, name: &str) -> Response {
             response
         }
         None => {
-            let detail = "this binary was built without the front ends; run `make web`, then build it again";
+            let detail =
+                "this binary was built without the front ends; run `make web`, then build it again";
             Problem::new(Class::RouteUnknown, detail).into_response()
         }
     }
@@ -122,7 +123,11 @@ fn content_type(name: &str) -> Option<&'static str> {
 fn is_hashed(name: &str) -> bool {
     let Some((stem, _)) = name.rsplit_once('.') else { return false };
     stem.len() > HASH_CHARS
-        && stem.chars().rev().take(HASH_CHARS).all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        && stem
+            .chars()
+            .rev()
+            .take(HASH_CHARS)
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         && stem.chars().rev().nth(HASH_CHARS) == Some('-')
 }
 

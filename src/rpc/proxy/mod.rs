@@ -42,6 +42,7 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use self::cache::Answers;
+pub use self::cache::SecondLevel;
 use self::feed::Feed;
 use self::filters::{FilterCall, Filters};
 use self::meter::Meter;
@@ -151,6 +152,11 @@ impl Proxy {
         let filters = Filters::default();
         let batch_items_max = AtomicUsize::new(limits.batch_items_max);
         Self { pool, policy, limits, batch_items_max, feed, view, answers, filters, proofs, meter }
+    }
+
+    /// Puts a cache that processes share behind this door's own.
+    pub fn back_with(&self, second: Arc<dyn SecondLevel>) {
+        self.answers.back_with(second);
     }
 
     /// The limits that hold here.
