@@ -348,7 +348,7 @@ fn engines_are_read_with_their_urls_and_no_fault_shows_a_secret() {
         [
             "cache.prefix = \"a b\" (config.toml:9): not fit for names of keys; use 1 to 64 letters, digits, '-' or '_'",
             "cache.url (config.toml:8): not a URL with redis or rediss; write it as redis://user:password@host:port",
-            "bus.url (config.toml:10): missing; add url = \"..\" or url_file = \"..\"",
+            "bus.url (built-in default): missing; add url = \"..\" or url_file = \"..\"",
         ]
     );
     let (_, warnings) =
