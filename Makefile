@@ -40,6 +40,11 @@ mongo-kills: ## kill -9 of indexer and FerretDB while the chain forks, a writer 
 	RWAHUB_TEST_MONGO_KILLS=$(or $(N),200) RWAHUB_TEST_MONGO_SEED=$(or $(SEED),1) RWAHUB_TEST_MONGO_SLEEP=30 \
 	  cargo test $(FEATURES) --test it mongo_crash -- --nocapture
 
+.PHONY: fuzz
+fuzz: ## more mutations for everything that reads bytes of strangers (N=1000000, SEED=1)
+	RWAHUB_TEST_FUZZ_RUNS=$(or $(N),1000000) RWAHUB_TEST_FUZZ_SEED=$(or $(SEED),1) \
+	  cargo test $(FEATURES) --test it fuzz:: -- --nocapture
+
 .PHONY: contracts
 contracts: ## every check of contracts/: tests, coverage, gas, layouts, ABIs, governance, slither
 	@contracts/run all
@@ -57,7 +62,7 @@ chaos: ## full chaos matrix, 10,000 log queries, the kill at 500 rps, 1,000 stre
 	@scripts/chaos $(or $(SEED),1)
 
 .PHONY: check
-check: fmt-check typos unused clippy architecture docs ## the lint gate: all of the checks below
+check: fmt-check typos unused deny clippy architecture docs ## the lint gate: all of the checks below
 
 .PHONY: fmt
 fmt: ## format the code
@@ -83,6 +88,33 @@ docs: ## build the API docs, warnings denied
 unused: ## dependencies that nothing uses
 	@scripts/toolchain machete
 	$(BIN)/cargo-machete --skip-target-dir .
+
+.PHONY: deny
+deny: ## licences, banned crates and sources of dependencies (advisories need a database from the network: `make advisories`)
+	@scripts/toolchain deny
+	$(BIN)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+
+.PHONY: advisories
+advisories: ## known weaknesses of dependencies; fetches the RustSec database with git, so it is no part of the offline gate
+	@scripts/toolchain deny
+	$(BIN)/cargo-deny --locked check advisories
+
+.PHONY: sbom
+sbom: ## the bill of materials of the release: target/rwahub.cdx.json (CycloneDX)
+	@scripts/sbom
+
+.PHONY: deb
+deb: ## a Debian package of the release build
+	cargo build --locked --release --bin rwahub
+	@scripts/deb
+
+.PHONY: reproducible
+reproducible: ## build the release twice in different folders and compare the bytes
+	@scripts/reproducible
+
+.PHONY: drill
+drill: ## restore drill of a store with a million events (EVENTS=1000000), release build
+	@scripts/drill $(EVENTS)
 
 .PHONY: typos
 typos: ## spelling

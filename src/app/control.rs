@@ -26,12 +26,10 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub fn path(config: &Config) -> PathBuf {
     match &config.store {
         Store::Embedded { path } => path.join(NAME),
-        // No folder of our own; the port tells daemons of one machine apart.
-        Store::MongoDb { .. } => {
-            let folder = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-            let port = config.gateway.listen.port();
-            folder.unwrap_or_else(std::env::temp_dir).join(format!("rwahub-{port}-{NAME}"))
-        }
+        // No data directory: the one that systemd gives each unit, else a folder of its own here.
+        Store::MongoDb { .. } => std::env::var_os("RUNTIME_DIRECTORY")
+            .map_or_else(|| PathBuf::from("run"), PathBuf::from)
+            .join(NAME),
     }
 }
 
@@ -47,6 +45,9 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener> {
             }
             _ => {}
         }
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(failed)?;
     }
     let listener = UnixListener::bind(&fresh).with_context(failed)?;
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(MODE)).with_context(failed)?;

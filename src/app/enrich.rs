@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, hex};
 use anyhow::Result;
+use fastrace::future::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Parts;
+use crate::telemetry::trace;
 use crate::types::asset::TokenMetadata;
 use crate::types::chain::ChainId;
 
@@ -30,7 +32,7 @@ pub(super) async fn run(parts: Arc<Parts>, stop: CancellationToken) -> Result<()
     let mut feed = parts.bus.subscribe();
     loop {
         feed.mark_unchanged();
-        let next = match round(&parts).await {
+        let next = match round(&parts).in_span(trace::job("token metadata")).await {
             Ok(true) => continue,
             Ok(false) => Next::NewEvents,
             Err(error) => {

@@ -8,6 +8,8 @@ pub mod run;
 
 pub mod backfill;
 
+pub mod backup;
+
 pub mod check;
 
 pub mod status;
@@ -31,6 +33,8 @@ pub mod reload;
 mod enrich;
 
 mod gauges;
+
+mod watchdog;
 
 mod live;
 

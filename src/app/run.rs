@@ -17,7 +17,7 @@ use super::lease::{Held, Seat};
 use super::live::Live;
 use super::reload::{Reloader, Source};
 use super::role::Role;
-use super::{carry, control, enrich, follow, gauges, reload, second};
+use super::{carry, control, enrich, follow, gauges, reload, second, watchdog};
 use crate::chain::follow::Doorbell;
 use crate::chain::pool_node;
 use crate::config::{self, Config};
@@ -59,9 +59,21 @@ pub async fn run(
     announce: &dyn Announce,
 ) -> Result<()> {
     let (gateway_listen, metrics_listen) = (config.gateway.listen, config.telemetry.metrics_listen);
-    let door = bind("gateway.listen", gateway_listen).await?;
+    let door = match handed_over()? {
+        Some(door) => door,
+        None => bind("gateway.listen", gateway_listen).await?,
+    };
     let metrics = bind("telemetry.metrics_listen", metrics_listen).await?;
+    // First of all: parts bind their meters when they are made, and one bound earlier records nothing.
     telemetry::metrics::install()?;
+    for chain in &config.chains {
+        let providers: Vec<&str> = chain.providers.iter().map(|one| one.name.as_str()).collect();
+        telemetry::metrics::begin_chain(&chain.id.to_string(), &providers);
+    }
+    telemetry::trace::init(match config.telemetry.otlp_endpoint.clone() {
+        Some(endpoint) => telemetry::trace::Reporter::Otlp { endpoint },
+        None => telemetry::trace::Reporter::None,
+    })?;
     if let Some(doubt) = role.doubts(config) {
         log::warn!("{doubt}");
     }
@@ -95,7 +107,8 @@ pub async fn run(
     if role.indexes() {
         servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
     }
-    servers.spawn(gauges::run(Arc::clone(&parts), stop.clone()));
+    servers.spawn(gauges::run(Arc::clone(&parts), config.clone(), stop.clone()));
+    servers.spawn(watchdog::run(Arc::clone(&parts), stop.clone()));
     let address = door.local_addr().context("the gateway's own address")?;
     let door = Door { listener: door, role, config: config.gateway.clone(), proxies };
     servers.spawn(serve(door, Arc::clone(&parts), stop.clone()));
@@ -107,6 +120,8 @@ pub async fn run(
     drain(chains, servers).await;
     // The next daemon would replace it; a command asks nobody meanwhile.
     std::fs::remove_file(&socket).ok();
+    // The last spans; on a thread of its own, since it waits for the sending.
+    tokio::task::spawn_blocking(telemetry::trace::flush).await.ok();
     outcome
 }
 
@@ -117,6 +132,17 @@ async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
         ),
         _ => anyhow!("{key} = \"{address}\": {error}; choose an address of this machine"),
     })
+}
+
+/// The listening socket that systemd holds for us (`rwahub.socket`), which takes the place of
+/// `gateway.listen`: it stays open while the daemon restarts.
+fn handed_over() -> Result<Option<TcpListener>> {
+    let taken = listenfd::ListenFd::from_env().take_tcp_listener(0);
+    let Some(listener) = taken.context("the socket that the service manager handed over")? else {
+        return Ok(None);
+    };
+    listener.set_nonblocking(true).context("the socket that the service manager handed over")?;
+    Ok(Some(TcpListener::from_std(listener)?))
 }
 
 /// A provider of another chain is a mistake that must not wait for the first wrong block.

@@ -23,6 +23,8 @@ pub struct UpdateSender {
 #[derive(Debug)]
 pub struct UpdateReceiver {
     queue: mpsc::Receiver<(ChainUpdate, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+    permits: u32,
 }
 
 /// The pipeline is gone; there is nobody to fetch for.
@@ -35,7 +37,8 @@ pub fn bounded(max_bytes: usize) -> (UpdateSender, UpdateReceiver) {
     let permits = u32::try_from((max_bytes / BYTES_PER_PERMIT).max(1)).unwrap_or(u32::MAX >> 3);
     let (sender, receiver) = mpsc::channel(MAX_SEGMENTS);
     let room = Arc::new(Semaphore::new(permits as usize));
-    (UpdateSender { queue: sender, room, permits }, UpdateReceiver { queue: receiver })
+    let receiver = UpdateReceiver { queue: receiver, room: Arc::clone(&room), permits };
+    (UpdateSender { queue: sender, room, permits }, receiver)
 }
 
 impl UpdateSender {
@@ -54,6 +57,17 @@ impl UpdateReceiver {
     /// The next update; its bytes count as queued until it is handed out. `None`: the chain is gone.
     pub async fn recv(&mut self) -> Option<ChainUpdate> {
         self.queue.recv().await.map(|(update, _permit)| update)
+    }
+
+    /// What waits now, in whole units of the bound.
+    pub fn queued_bytes(&self) -> u64 {
+        let free = self.room.available_permits();
+        ((self.permits as usize).saturating_sub(free) * BYTES_PER_PERMIT) as u64
+    }
+
+    /// The bound.
+    pub fn room_bytes(&self) -> u64 {
+        u64::from(self.permits) * BYTES_PER_PERMIT as u64
     }
 }
 
@@ -76,6 +90,7 @@ mod tests {
         let second = tokio::spawn(async move { sender.send(update(1024)).await });
         tokio::task::yield_now().await;
         assert!(!second.is_finished(), "no room is left");
+        assert_eq!((receiver.queued_bytes(), receiver.room_bytes()), (8 * 1024, 8 * 1024));
         assert!(receiver.recv().await.is_some());
         second.await.expect("no panic").expect("room again");
         assert!(receiver.recv().await.is_some());

@@ -11,6 +11,7 @@ use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::eth;
 use crate::rpc::eth::receipts_root;
 use crate::rpc::pool::{CallOptions, Pool};
+use crate::telemetry::metrics::{self, Metric};
 use crate::types::chain::BlockId;
 
 /// Equal answers with another root that are believed when their logs give the header's bloom: the
@@ -57,10 +58,12 @@ pub(super) async fn receipts(pool: &Pool, header: &Header) -> Result<Receipts, R
         };
         let root = receipts_root(&receipts);
         if root == header.receipts_root {
+            count_transactions(&receipts);
             return Ok(Receipts { root, logs: receipts.logs });
         }
         let enough =
             if bloom(&receipts) == header.bloom { AGREED_WITH_BLOOM } else { AGREED_WITHOUT_BLOOM };
+        metrics::count(Metric::ChainDisagreements, &[], 1);
         let provider = receipts.provider.clone();
         options.exclude.push(provider.clone());
         if options.exclude.len() >= pool.endpoints().len() {
@@ -74,6 +77,13 @@ pub(super) async fn receipts(pool: &Pool, header: &Header) -> Result<Receipts, R
     }
     let text = format!("providers contradict each other on the receipts of block {block}");
     Err(RpcError::of_pool(ErrorClass::BadAnswer, text))
+}
+
+fn count_transactions(receipts: &eth::Receipts) {
+    let with =
+        |status| receipts.list.iter().filter(|one| one.status == Some(status)).count() as u64;
+    metrics::count(Metric::ChainTransactions, &["success"], with(true));
+    metrics::count(Metric::ChainTransactions, &["reverted"], with(false));
 }
 
 fn note(heard: &mut Vec<Heard>, root: B256, provider: Arc<str>) -> &Heard {

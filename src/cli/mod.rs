@@ -4,6 +4,8 @@
 
 mod backfill;
 
+mod backup;
+
 mod print;
 
 mod providers;
@@ -85,8 +87,16 @@ enum Command {
         #[command(subcommand)]
         command: StoreCommand,
     },
+    /// Makes, lists, restores and drills sealed copies of the store (docs/disaster-recovery.md)
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// Starts a simulated chain whose providers fail on demand (docs/sim.md)
     Sim(Box<sim::SimArguments>),
+    /// Prints the manual page of the program or of one command, for man(1)
+    Man {
+        /// A command, such as `run`; the whole program when not given
+        page: Option<String>,
+    },
     /// Prints a shell completion script
     Completions {
         /// The shell to complete for
@@ -155,6 +165,12 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
         print::completions(shell, Arguments::command());
         return Ok(());
     }
+    if let Command::Man { page } = &arguments.command {
+        return Ok(print::manual(Arguments::command(), page.as_deref())?);
+    }
+    if let Command::Backup(backup::BackupCommand::Keygen { out }) = &arguments.command {
+        return Ok(backup::keygen(out, arguments.json)?);
+    }
     if let Command::Sim(settings) = &arguments.command {
         return Ok(app::runtime()?.block_on(sim::run(settings))?);
     }
@@ -171,11 +187,16 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
 
 async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
     let (config, json) = (loaded.config, arguments.json);
-    match arguments.command {
+    match &arguments.command {
+        Command::Backup(command) => {
+            if !backup::run(&config, command, json).await? {
+                return Err(Failure::Told);
+            }
+        }
         Command::Run { role } => {
             let file = arguments.config.clone().or(loaded.source);
             let source = Source { file, overrides: arguments.overrides.clone() };
-            app::run::run(&config, role, source, &print::Listening).await?;
+            app::run::run(&config, *role, source, &print::Listening).await?;
         }
         Command::Check => {
             let report = app::check::run(&config).await;
@@ -185,24 +206,24 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
             }
         }
         Command::Backfill { chain, to } => {
-            backfill::run(&config, ChainId(chain), to, json).await?;
+            backfill::run(&config, ChainId(*chain), *to, json).await?;
         }
         Command::Status => report::status(&app::status::run(&config).await?, json)?,
-        Command::Providers { ref order } => {
+        Command::Providers { order } => {
             providers::run(&config, order.as_ref(), json).await?;
         }
         Command::Rewind { chain, to } => {
-            let block = app::backfill::rewind(&config, ChainId(chain), to).await?;
-            report::rewound(ChainId(chain), block, json)?;
+            let block = app::backfill::rewind(&config, ChainId(*chain), *to).await?;
+            report::rewound(ChainId(*chain), block, json)?;
         }
         Command::Store { command: StoreCommand::Shard { apply } } => {
-            let outcomes = app::storage::shard(&config.store, apply).await?;
+            let outcomes = app::storage::shard(&config.store, *apply).await?;
             report::sharded(&outcomes, json)?;
             if outcomes.iter().any(|(_, outcome)| matches!(outcome, Some(Err(_)))) {
                 return Err(Failure::Told);
             }
         }
-        Command::Sim(_) | Command::Completions { .. } => {}
+        Command::Sim(_) | Command::Man { .. } | Command::Completions { .. } => {}
     }
     Ok(())
 }
@@ -223,9 +244,18 @@ mod tests {
         command.clone().debug_assert();
         let names: Vec<_> =
             command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        for name in
-            ["run", "check", "backfill", "status", "providers", "rewind", "sim", "completions"]
-        {
+        for name in [
+            "run",
+            "check",
+            "backfill",
+            "status",
+            "providers",
+            "rewind",
+            "backup",
+            "sim",
+            "man",
+            "completions",
+        ] {
             assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
         }
     }

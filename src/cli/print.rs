@@ -25,6 +25,21 @@ pub(super) fn completions(shell: clap_complete::Shell, mut command: clap::Comman
     clap_complete::generate(shell, &mut command, "rwahub", &mut io::stdout());
 }
 
+/// Writes a manual page to stdout.
+pub(super) fn manual(mut program: clap::Command, page: Option<&str>) -> anyhow::Result<()> {
+    program.build();
+    let command = match page {
+        None => program,
+        Some(name) => program
+            .find_subcommand(name)
+            .cloned()
+            .ok_or_else(|| anyhow::anyhow!("there is no command {name:?}"))?,
+    };
+    let mut text = Vec::new();
+    clap_mangen::Man::new(command).render(&mut text)?;
+    data(&String::from_utf8_lossy(&text))
+}
+
 /// Tells the outside that the daemon serves: tools wait for this line.
 #[derive(Debug)]
 pub(super) struct Listening;

@@ -56,6 +56,7 @@ pub const ROOT: Section = Section {
         key("bus", "table", Table, ""),
         key("gateway", "table", Table, ""),
         key("telemetry", "table", Table, ""),
+        key("backup", "table", Table, ""),
     ],
 };
 
@@ -299,9 +300,32 @@ pub const TELEMETRY: Section = Section {
             Default,
             "`error`, `warn`, `info`, `debug`, `trace` or `off`, or a filter per module such as `info,rwahub::rpc=debug`.",
         ),
+        key(
+            "otlp_endpoint",
+            "text",
+            Optional,
+            "Where traces go: an OTLP/HTTP collector, such as `http://127.0.0.1:4318/v1/traces`. Plain HTTP, so a collector on this machine.",
+        ),
+    ],
+};
+
+/// `[backup]`
+pub const BACKUP: Section = Section {
+    path: "backup",
+    repeated: false,
+    doc: "Sealed copies of the embedded store (docs/disaster-recovery.md).",
+    keys: &[
+        key("path", "path", Optional, "Folder that `rwahub backup` works in."),
+        key(
+            "recipients",
+            "list of text",
+            Default,
+            "Public keys (`age1...`) that backups are sealed for; `rwahub backup keygen` makes one.",
+        ),
+        key("keep", "integer", Default, "Backups kept, 1 to 10000."),
     ],
 };
 
 /// All tables that stand in a file, in the order of the documentation.
 pub const SECTIONS: &[&Section] =
-    &[&CHAIN, &PROVIDER, &CONTRACT, &STORE, &CACHE, &BUS, &GATEWAY, &TELEMETRY];
+    &[&CHAIN, &PROVIDER, &CONTRACT, &STORE, &CACHE, &BUS, &GATEWAY, &TELEMETRY, &BACKUP];

@@ -37,6 +37,7 @@ pub struct Config {
     pub bus: Bus,
     pub gateway: Gateway,
     pub telemetry: Telemetry,
+    pub backup: Backup,
 }
 
 /// One network to index and to proxy.
@@ -250,6 +251,16 @@ pub struct Gateway {
     pub cors_origins: Vec<String>,
 }
 
+/// Sealed copies of the embedded store.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// Where they lie; `None` leaves it to the command line.
+    pub path: Option<PathBuf>,
+    /// Public keys that they are sealed for.
+    pub recipients: Vec<String>,
+    pub keep: usize,
+}
+
 /// What the operator sees.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
@@ -257,6 +268,8 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`, or a filter per module as `env_logger` reads it.
     pub log_level: String,
+    /// An OTLP/HTTP collector for traces; `None` builds none.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How log lines look.

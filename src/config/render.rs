@@ -53,6 +53,15 @@ impl Config {
             },
         );
         line(&mut out, "log_level", self.telemetry.log_level.clone());
+        if let Some(endpoint) = &self.telemetry.otlp_endpoint {
+            line(&mut out, "otlp_endpoint", endpoint.clone());
+        }
+        head(&mut out, "[backup]");
+        if let Some(path) = &self.backup.path {
+            line(&mut out, "path", path.display().to_string());
+        }
+        line(&mut out, "recipients", self.backup.recipients.clone());
+        line(&mut out, "keep", integer(self.backup.keep as u64));
         out
     }
 }

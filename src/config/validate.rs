@@ -11,7 +11,7 @@ use super::keys;
 use super::load::Sources;
 use super::raw::{Place, Table};
 use super::reader::{Faults, Reader};
-use super::{Bus, Cache, Chain, Config, Gateway, LogFormat, Store, Telemetry, Verify};
+use super::{Backup, Bus, Cache, Chain, Config, Gateway, LogFormat, Store, Telemetry, Verify};
 use super::{contract, provider};
 use crate::types::chain::ChainId;
 
@@ -47,12 +47,15 @@ pub(super) fn check(
     if let (.., Some(gateway), Some(telemetry)) = &parts {
         check_ports(&root, gateway.listen, telemetry.metrics_listen);
     }
+    let backup = backup(&root);
     let faults = faults.into_vec();
-    match parts {
-        (Some(store), Some(cache), Some(bus), Some(gateway), Some(telemetry))
+    match (parts, backup) {
+        ((Some(store), Some(cache), Some(bus), Some(gateway), Some(telemetry)), Some(backup))
             if faults.is_empty() =>
         {
-            Ok((Config { chains, contracts, store, cache, bus, gateway, telemetry }, warnings))
+            let config =
+                Config { chains, contracts, store, cache, bus, gateway, telemetry, backup };
+            Ok((config, warnings))
         }
         _ => Err(ConfigErrors { faults }),
     }
@@ -250,11 +253,39 @@ fn telemetry(root: &Reader<'_>) -> Option<Telemetry> {
             "use error, warn, info, debug, trace or off, alone or as module=level with commas";
         reader.fault("log_level", format!("{bad:?} is not a level"), hint);
     }
+    let otlp_endpoint = reader.text("otlp_endpoint").map(str::to_owned);
+    if otlp_endpoint.as_ref().is_some_and(|url| !url.starts_with("http://")) {
+        let hint = "write http://host:port/v1/traces of a collector on this machine";
+        reader.fault("otlp_endpoint", "not an http URL", hint);
+    }
     Some(Telemetry {
+        otlp_endpoint,
         metrics_listen: metrics_listen?,
         log_format: log_format?,
         log_level: log_level?.to_owned(),
     })
+}
+
+fn backup(root: &Reader<'_>) -> Option<Backup> {
+    let reader = root.table("backup", &keys::BACKUP, &[])?;
+    let path = reader.text("path").map(PathBuf::from);
+    if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        reader.fault("path", "empty", "name a folder, such as \"/var/backups/rwahub\"");
+    }
+    let recipients = reader.texts("recipients")?;
+    for (index, recipient) in recipients.iter().enumerate() {
+        // A secret key here would be shown by `rwahub check`, so it is not repeated.
+        if !recipient.starts_with("age1") {
+            reader.fault_showing(
+                &format!("recipients[{index}]"),
+                None,
+                "not a public key",
+                Some("write the age1... line that `rwahub backup keygen` prints".to_owned()),
+            );
+        }
+    }
+    let keep = usize::try_from(reader.integer("keep", 1..=10_000)?).ok()?;
+    Some(Backup { path, recipients, keep })
 }
 
 /// The first part of a log filter that names no level.

@@ -16,6 +16,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use fastrace::future::FutureExt as _;
 use futures_util::FutureExt as _;
 use http_body_util::Limited;
 use hyper::body::{Frame, SizeHint};
@@ -24,6 +25,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::error::{Class, Language, Problem};
 use super::measure::{Measures, UNMATCHED};
+use crate::telemetry::trace;
 
 /// Header that names a request in answers, logs and problems.
 pub(in crate::gateway) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,6 +35,9 @@ const REQUEST_ID_CHARS_MAX: usize = 64;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a browser may keep a preflight's answer.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+
+/// The caller's place in a trace that began elsewhere (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The id of a request, for handlers that log or forward it.
 #[derive(Debug, Clone)]
@@ -56,8 +61,13 @@ pub(in crate::gateway) async fn edge(
     let id = request_id(request.headers());
     let accept_language = request.headers().get(header::ACCEPT_LANGUAGE).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
+    let pattern = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let parent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let span = trace::request(pattern, parent);
+    let trace_id = trace::id(&span);
     let mut response = match guarded(request, edge.max_body_bytes) {
-        Ok(request) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(request) => match AssertUnwindSafe(next.run(request).in_span(span)).catch_unwind().await
+        {
             Ok(response) => response,
             Err(_) => {
                 log::error!(target: "rwahub::gateway", "a handler panicked, request {id:?}");
@@ -68,12 +78,12 @@ pub(in crate::gateway) async fn edge(
         Err(problem) => problem.into_response(),
     };
     if response.status().is_client_error() || response.status().is_server_error() {
-        explain(&mut response, accept_language.as_ref(), &id);
+        let ids = (id.to_str().ok(), trace_id);
+        explain(&mut response, accept_language.as_ref(), ids);
     }
     protect(response.headers_mut());
     response.headers_mut().insert(REQUEST_ID, id);
-    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    edge.measures.done(route, response.status(), begun.elapsed());
+    edge.measures.done(pattern, response.status(), begun.elapsed());
     response
 }
 
@@ -91,10 +101,19 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// Writes a problem for the caller at hand, and turns the bare errors of the framework into problems.
-fn explain(response: &mut Response, accept_language: Option<&HeaderValue>, id: &HeaderValue) {
+fn explain(
+    response: &mut Response,
+    accept_language: Option<&HeaderValue>,
+    (id, trace_id): (Option<&str>, Option<String>),
+) {
     let known = response.extensions_mut().remove::<Arc<Problem>>();
     let problem = match known {
-        Some(problem) => problem,
+        Some(mut problem) => {
+            if let Some(trace_id) = trace_id {
+                Arc::make_mut(&mut problem).members.insert("trace_id".into(), trace_id.into());
+            }
+            problem
+        }
         None if is_bare(response) => match of_status(response.status()) {
             Some(problem) => Arc::new(problem),
             None => return,
@@ -102,7 +121,7 @@ fn explain(response: &mut Response, accept_language: Option<&HeaderValue>, id: &
         None => return,
     };
     let language = Language::of(accept_language);
-    let (parts, body) = problem.render(language, id.to_str().ok()).into_parts();
+    let (parts, body) = problem.render(language, id).into_parts();
     *response.body_mut() = body;
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);

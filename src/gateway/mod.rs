@@ -26,6 +26,8 @@ mod landing;
 
 mod web;
 
+mod status_page;
+
 mod limits;
 
 mod measure;
@@ -89,7 +91,8 @@ pub fn build(parts: Parts) -> Router {
     let edge = Edge { max_body_bytes: config.max_body_bytes, measures: Measures::default() };
     Router::new()
         .merge(data)
-        .merge(rest::open(api).layer(compression.clone()))
+        .merge(rest::open(api.clone()).layer(compression.clone()))
+        .merge(status_page::routes(api).layer(compression.clone()))
         .merge(landing::routes().layer(compression.clone()))
         .merge(web::routes().layer(compression))
         .fallback(route_unknown)

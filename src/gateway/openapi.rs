@@ -35,6 +35,7 @@ use super::rest::{dto, events, revalidated, status, stream, tokens, transactions
         status::chain,
         status::livez,
         status::readyz,
+        status::startupz,
         events::list,
         stream::stream,
         tokens::list,

@@ -40,6 +40,12 @@ impl Meters {
         metrics::time(Metric::PipelineCommitSeconds, &[&self.chain, mode], took);
     }
 
+    /// What waits in the queue in front of the pipeline, and its room.
+    pub(super) fn queued(&self, bytes: u64, room: u64) {
+        metrics::gauge(Metric::PipelineQueue, &[&self.chain]).set(bytes);
+        metrics::gauge(Metric::PipelineQueueMax, &[&self.chain]).set(room);
+    }
+
     pub(super) fn indexed(&self, block: u64) {
         metrics::gauge(Metric::ChainIndexed, &[&self.chain]).set(block);
     }

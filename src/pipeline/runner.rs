@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use fastrace::future::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -20,6 +21,7 @@ use super::store::{
 use crate::chain::queue::UpdateReceiver;
 use crate::chain::update::{ChainUpdate, Phase, Segment};
 use crate::decode::registry::Registry;
+use crate::telemetry::trace;
 use crate::types::asset::DocKey;
 use crate::types::chain::{BlockId, ChainId};
 
@@ -100,12 +102,17 @@ impl Runner {
     /// stays; what was not is fetched again.
     pub async fn run(mut self, mut updates: UpdateReceiver) -> Result<(), PipelineError> {
         while let Some(update) = updates.recv().await {
+            self.meters.queued(updates.queued_bytes(), updates.room_bytes());
             match update {
-                ChainUpdate::Committed(segment) => self.commit(segment, None).await?,
+                ChainUpdate::Committed(segment) => {
+                    let span = self.span(&segment);
+                    self.commit(segment, None).in_span(span).await?;
+                }
                 ChainUpdate::Reorged { fork, orphaned, segment } => {
                     self.meters.reorged(orphaned.len());
                     self.registry.forget_above(fork.number);
-                    self.commit(segment, Some(fork)).await?;
+                    let span = self.span(&segment);
+                    self.commit(segment, Some(fork)).in_span(span).await?;
                 }
                 ChainUpdate::Finalized(block) => self.finalize(block).await?,
                 ChainUpdate::CaughtUp => self.end_of_history().await?,
@@ -113,6 +120,12 @@ impl Runner {
         }
         self.settle().await?;
         self.end_of_bulk().await
+    }
+
+    /// Root of a block on its way to the store, named by the newest of its segment.
+    fn span(&self, segment: &Segment) -> fastrace::Span {
+        let tip = segment.tip().map_or(0, |tip| tip.number);
+        trace::block(&self.chain.to_string(), tip)
     }
 
     async fn commit(

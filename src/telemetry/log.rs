@@ -11,7 +11,10 @@ use env_logger::fmt::Formatter;
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, Record};
 
+use super::errors::{self, Complaint};
+use super::trace;
 use crate::config::{LogFormat, Telemetry};
+use crate::types::clock::{Clock, SystemClock};
 
 /// Logging was set up twice.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +46,13 @@ fn text(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
     let time = out.timestamp_millis();
     let message = record.args().to_string();
     let module = module(record.target());
+    let trace_id = trace::current_id();
+    note(record, module, &message, trace_id.as_deref());
     let mut fields = Fields::default();
     record.key_values().visit(&mut fields).unwrap_or_default();
+    if let Some(id) = trace_id {
+        fields.0.push(("trace_id".to_owned(), id.into()));
+    }
     write!(out, "{time} {:<5} {module} {}", record.level(), one_line(&redact(&message)))?;
     for (name, value) in fields.0 {
         let value = match value {
@@ -63,9 +71,11 @@ fn text(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
 fn json(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
     let module = module(record.target());
     let message = record.args().to_string();
+    let trace_id = trace::current_id();
+    note(record, module, &message, trace_id.as_deref());
     let mut fields = Fields::default();
     record.key_values().visit(&mut fields).unwrap_or_default();
-    let line = serde_json::json!({
+    let mut line = serde_json::json!({
         "ts": out.timestamp_millis().to_string(),
         "level": match record.level() {
             Level::Error => "error",
@@ -79,7 +89,18 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
         "msg": redact(&message),
         "fields": fields.0.into_iter().collect::<serde_json::Map<_, _>>(),
     });
+    if let (Some(id), Some(line)) = (trace_id, line.as_object_mut()) {
+        line.insert("trace_id".to_owned(), id.into());
+    }
     writeln!(out, "{line}")
+}
+
+/// Complaints are counted and grouped.
+fn note(record: &Record<'_>, module: &str, message: &str, trace_id: Option<&str>) {
+    if record.level() <= Level::Warn {
+        let (level, text, now) = (record.level(), redact(message), SystemClock.now());
+        errors::note(&Complaint { level, module, text: &text, trace_id, now });
+    }
 }
 
 /// A module's path as the reader knows it: without the crate's name.
@@ -178,6 +199,7 @@ mod tests {
             metrics_listen: ([127, 0, 0, 1], 0).into(),
             log_format,
             log_level: "info,rwahub::rpc=warn".to_owned(),
+            otlp_endpoint: None,
         };
         let logger = builder(&config, Box::new(pipe.clone())).build();
         let fields = [("provider", Value::from("a b")), ("block", Value::from(7u64))];

@@ -76,12 +76,25 @@ metrics! {
     BuildInfo: G, "rwahub_build_info", "info", ["version"], "Always 1; the label says which version runs.";
     ProcessResident: G, "rwahub_process_resident_bytes", "bytes", [], "Resident memory of the process.";
     ProcessFiles: G, "rwahub_process_open_files", "files", [], "Open file descriptors of the process.";
+    ProcessFilesMax: G, "rwahub_process_max_files", "files", [], "File descriptors that the process may open.";
+    ProcessStart: G, "rwahub_process_start_time_seconds", "seconds", [], "When the process started, since the Unix epoch.";
+    LogLines: C, "rwahub_log_lines_total", "lines", ["level"], "Log lines of level warn and error.";
+    LogErrorGroups: G, "rwahub_log_error_groups", "groups", [], "Different warnings and errors since the start, as grouped under /errors.";
+    HealthComponent: G, "rwahub_health_component_state", "state", ["component"], "How a part of the process is: 0 up, 1 degraded, 2 down.";
+    WatchdogFed: G, "rwahub_watchdog_fed_state", "state", [], "1 while the service manager's watchdog is fed: every chain moves or is idle for a reason.";
 
     ChainHead: G, "rwahub_chain_head_block", "block", ["chain"], "Highest block that a provider has announced.";
     ChainIndexed: G, "rwahub_chain_indexed_block", "block", ["chain"], "Last block committed to the store.";
     ChainFinalized: G, "rwahub_chain_finalized_block", "block", ["chain"], "Highest final block.";
     ChainVerified: G, "rwahub_chain_verified_block", "block", ["chain"], "Every block up to this one has a proof that no log is missing.";
     ChainLag: G, "rwahub_chain_lag_blocks", "blocks", ["chain"], "Blocks between head and index.";
+    ChainLagSeconds: G, "rwahub_chain_lag_seconds", "seconds", ["chain"], "How long the index has been behind the head without reaching it; 0 at the head.";
+    ChainHeadAge: G, "rwahub_chain_head_age_seconds", "seconds", ["chain"], "Time since providers last showed a new head.";
+    ChainUnverified: G, "rwahub_chain_unverified_blocks", "blocks", ["chain"], "Indexed blocks above the last one up to which everything is proven.";
+    ChainState: G, "rwahub_chain_index_state", "state", ["chain"], "What the index does: 0 starting, 1 backfilling, 2 live, 3 stalled, 4 failed, 5 standing by.";
+    ChainDisagreements: C, "rwahub_chain_provider_disagreements_total", "disagreements", [], "Blocks of which a provider said what the proven receipts refute.";
+    ChainGasPrice: G, "rwahub_chain_gas_price_wei", "wei", ["chain"], "What eth_gasPrice last answered.";
+    ChainTransactions: C, "rwahub_chain_transactions_total", "transactions", ["outcome"], "Transactions of blocks whose receipts were read, by outcome (success, reverted).";
     ChainActive: G, "rwahub_chain_active_state", "state", ["chain"], "1 while this process holds the chain's lease and indexes it, 0 while it stands by.";
     ChainReorgs: C, "rwahub_chain_reorgs_total", "reorgs", ["chain"], "Reorgs undone and replayed.";
     ChainReorgDepth: H(REORG_BLOCKS), "rwahub_chain_reorg_depth_blocks", "blocks", ["chain"], "Blocks that a reorg took back.";
@@ -92,23 +105,43 @@ metrics! {
     PipelineUndecoded: C, "rwahub_pipeline_undecoded_logs_total", "logs", ["chain"], "Logs kept raw because no layout could read them.";
     PipelineCommitSeconds: H(COMMIT_SECONDS), "rwahub_pipeline_commit_seconds", "seconds", ["chain", "mode"], "Time of one atomic unit in the store, by mode (bulk, live).";
     HandlerParked: G, "rwahub_handlers_parked_state", "state", ["chain", "handler"], "1 while a handler is parked by an event that it rejects.";
+    PipelineQueue: G, "rwahub_pipeline_queue_bytes", "bytes", ["chain"], "Fetched data that waits to be committed.";
+    PipelineQueueMax: G, "rwahub_pipeline_queue_limit_bytes", "bytes", ["chain"], "Room of that queue; when it is full, fetching waits.";
 
     RpcRequests: C, "rwahub_rpc_requests_total", "requests", ["chain", "provider", "method", "outcome"], "Requests to providers, by outcome.";
     RpcSeconds: H(CALL_SECONDS), "rwahub_rpc_request_seconds", "seconds", ["chain", "provider", "method"], "Time from request to whole answer of a provider.";
     RpcProviderHead: G, "rwahub_rpc_provider_head_block", "block", ["chain", "provider"], "Highest block that this provider has announced.";
     RpcBreaker: G, "rwahub_rpc_provider_breaker_state", "state", ["chain", "provider"], "Circuit breaker: 0 closed, 1 half open, 2 open.";
+    RpcHeadLag: G, "rwahub_rpc_provider_head_lag_blocks", "blocks", ["chain", "provider"], "Blocks that a provider is behind the best of its chain.";
 
     ProxyRequests: C, "rwahub_proxy_requests_total", "requests", ["chain", "method", "outcome"], "JSON-RPC calls of clients, by outcome.";
     ProxySeconds: H(ANSWER_SECONDS), "rwahub_proxy_request_seconds", "seconds", ["chain", "method"], "Time from call to answer of the JSON-RPC proxy.";
+    ProxyCache: C, "rwahub_proxy_cache_lookups_total", "lookups", ["chain", "outcome"], "Questions that may be answered from memory, by outcome (hit, miss).";
 
     GatewayRequests: C, "rwahub_gateway_requests_total", "requests", ["route", "status"], "HTTP requests by route pattern and status class (2xx, 4xx, 5xx).";
     GatewaySeconds: H(ANSWER_SECONDS), "rwahub_gateway_request_seconds", "seconds", ["route"], "Time from request to response head.";
     GatewayWsClients: G, "rwahub_gateway_websocket_clients", "clients", [], "Open WebSocket connections.";
     GatewaySubscriptions: G, "rwahub_gateway_subscriptions", "subscriptions", [], "Open subscriptions over all WebSocket connections.";
     GatewaySseClients: G, "rwahub_gateway_sse_clients", "clients", [], "Open event streams.";
+    GatewayRunning: G, "rwahub_gateway_running_requests", "requests", [], "REST requests that are being answered.";
+    GatewayRunningMax: G, "rwahub_gateway_running_limit_requests", "requests", [], "REST requests that may be answered at one time; more are refused.";
 
     StoreQueue: G, "rwahub_store_queue_units", "units", [], "Units that wait for the writer of the store.";
     StoreWal: G, "rwahub_store_wal_bytes", "bytes", [], "Size of the write-ahead log of the embedded store.";
+    StoreReaders: G, "rwahub_store_busy_readers", "readers", ["file"], "Read connections of the store in use.";
+    StoreReadersMax: G, "rwahub_store_max_readers", "readers", ["file"], "Read connections that the store may use.";
+    StoreReadWait: H(ANSWER_SECONDS), "rwahub_store_read_wait_seconds", "seconds", ["file"], "Time that a query waited for a read connection.";
+    StoreFile: G, "rwahub_store_file_bytes", "bytes", [], "Size of the files of the embedded store.";
+    StoreDiskFree: G, "rwahub_store_disk_free_bytes", "bytes", [], "Room left on the disk of the embedded store.";
+    StoreDiskSize: G, "rwahub_store_disk_size_bytes", "bytes", [], "Size of the disk of the embedded store.";
+
+    BackupConfigured: G, "rwahub_backup_configured_state", "state", [], "1 when the configuration names a place for backups.";
+    BackupAge: G, "rwahub_backup_age_seconds", "seconds", [], "Age of the newest whole backup; time since the start while there is none.";
+    BackupSize: G, "rwahub_backup_size_bytes", "bytes", [], "Size of the newest backup.";
+    BackupVerifyAge: G, "rwahub_backup_verified_age_seconds", "seconds", [], "Time since the last restore drill that passed; time since the start while there is none.";
+    BackupVerified: G, "rwahub_backup_verified_state", "state", [], "The last restore drill: 0 there was none, 1 passed, 2 failed.";
+    BackupRpo: G, "rwahub_backup_recovery_point_seconds", "seconds", [], "Data that would be lost by restoring the drilled backup: its age at the drill.";
+    BackupRto: G, "rwahub_backup_recovery_time_seconds", "seconds", [], "Time that the last drill took from archive to checked store.";
 
     CacheLookups: C, "rwahub_cache_lookups_total", "lookups", ["cache", "outcome"], "Looks into kept answers, by engine (memory, redis) and outcome (hit, miss).";
     CacheHitRatio: G, "rwahub_cache_hit_ratio", "ratio", ["cache"], "Share of looks into kept answers that found one, since the start.";
@@ -181,13 +214,62 @@ fn describe(metric: Metric) {
         Kind::Gauge => recorder.describe_gauge(name, Some(unit), spec.help.into()),
         Kind::Histogram(_) => recorder.describe_histogram(name, Some(unit), spec.help.into()),
     });
-    // A series that exists from the start can be alerted on; with labels, its first use makes it.
     if spec.labels.is_empty() {
-        match spec.kind {
-            Kind::Counter => count(metric, &[], 0),
-            Kind::Gauge => set(metric, &[], 0.0),
-            Kind::Histogram(_) => {}
+        begin(metric, &[]);
+    }
+}
+
+/// A series that exists from the start can be alerted on and drawn.
+fn begin(metric: Metric, labels: &[&str]) {
+    match metric.spec().kind {
+        Kind::Counter => drop(counter(metric, labels)),
+        Kind::Gauge => drop(gauge(metric, labels)),
+        Kind::Histogram(_) => drop(histogram(metric, labels)),
+    }
+}
+
+/// Labels whose values are ours, and the values that a series begins with. `method`, `route` and
+/// `outcome` take more as calls come.
+const WORDS: &[(&str, &[&str])] = &[
+    ("component", &["store"]),
+    ("file", &["rwahub"]),
+    ("handler", &["holdings"]),
+    ("level", &["warn", "error"]),
+    ("method", &["other"]),
+    ("mode", &["bulk", "live"]),
+    ("route", &["unmatched"]),
+    ("status", &["2xx", "4xx", "5xx"]),
+];
+
+/// The values of `outcome` that a metric begins with.
+fn outcomes(metric: Metric) -> &'static [&'static str] {
+    match metric {
+        Metric::ProxyCache => &["hit", "miss"],
+        Metric::ChainTransactions => &["success", "reverted"],
+        _ => &["ok"],
+    }
+}
+
+/// Makes every metric's first series for a chain and its providers, so that a rule or a panel finds
+/// all of them at 0 before anything has happened.
+pub fn begin_chain(chain: &str, providers: &[&str]) {
+    for metric in Metric::ALL.iter().copied().filter(|metric| !metric.spec().labels.is_empty()) {
+        let mut sets: Vec<Vec<&str>> = vec![Vec::new()];
+        for label in metric.spec().labels {
+            let values: &[&str] = match *label {
+                "chain" => &[chain],
+                "provider" => providers,
+                "outcome" => outcomes(metric),
+                label => WORDS.iter().find(|word| word.0 == label).map_or(&[], |word| word.1),
+            };
+            sets = sets
+                .iter()
+                .flat_map(|set| {
+                    values.iter().map(move |value| [set.as_slice(), &[*value]].concat())
+                })
+                .collect();
         }
+        sets.iter().for_each(|labels| begin(metric, labels));
     }
 }
 
@@ -373,6 +455,11 @@ fn process_gauges() {
     if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
         set(Metric::ProcessFiles, &[], files.count() as f64);
     }
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    if let Some(max) = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()) {
+        set(Metric::ProcessFilesMax, &[], max as f64);
+    }
 }
 
 #[cfg(test)]
@@ -397,6 +484,20 @@ mod tests {
                 assert!(buckets.is_sorted() && !buckets.is_empty(), "{}", spec.name);
             }
         }
+    }
+
+    #[test]
+    fn every_metric_has_a_series_before_anything_happens() {
+        let exporter = install().expect("the only recorder of this process");
+        begin_chain("seeded", &["a", "b"]);
+        let text = exporter.render();
+        for spec in
+            Metric::ALL.iter().map(|metric| metric.spec()).filter(|s| s.name != "rwahub_build_info")
+        {
+            assert!(text.lines().any(|line| line.starts_with(spec.name)), "{} has none", spec.name);
+        }
+        let provider = "rwahub_rpc_provider_head_lag_blocks{chain=\"seeded\",provider=\"b\"} 0";
+        assert!(text.contains(provider), "{text}");
     }
 
     #[test]

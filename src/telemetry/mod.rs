@@ -11,3 +11,7 @@ pub mod log;
 pub mod trace;
 
 pub mod health;
+
+pub mod disk;
+
+pub mod errors;

@@ -18,6 +18,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::errors;
 use super::metrics::{Exporter, MetricsError, install};
 
 /// Scrapers are few; more connections than this wait.
@@ -97,8 +98,16 @@ fn answer(request: &Request<Incoming>, exporter: &Exporter) -> Response<Full<Byt
         ("/metrics", &Method::GET | &Method::HEAD) => {
             (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", exporter.render())
         }
-        ("/metrics", _) => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "use GET\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, "text/plain", "only /metrics is here\n".to_owned()),
+        ("/errors", &Method::GET | &Method::HEAD) => {
+            let groups = serde_json::to_string(&errors::groups()).unwrap_or_default();
+            (StatusCode::OK, "application/json", groups)
+        }
+        ("/metrics" | "/errors", _) => {
+            (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "use GET\n".to_owned())
+        }
+        _ => {
+            (StatusCode::NOT_FOUND, "text/plain", "only /metrics and /errors are here\n".to_owned())
+        }
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;

@@ -47,9 +47,11 @@ impl Server {
     }
 
     fn up(&mut self) {
-        let path = self.dir.path().join("log");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        let log = log.expect("log file");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("log"))
+            .expect("log file");
         let child = Command::new(&self.program)
             .args(["-listen", &format!("127.0.0.1:{}", self.port), "-data"])
             .arg(self.dir.path().join("data"))

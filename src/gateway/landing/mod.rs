@@ -42,6 +42,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("rpc", "JSON-RPC for wallets and programs", "JSON-RPC para carteiras e programas"),
     ("operate", "Operate", "Operar"),
     ("live", "The process answers", "O processo responde"),
+    ("page", "How the service is, as a page", "Como está o serviço, em uma página"),
     ("ready", "Every dependency is there", "Todas as dependências estão disponíveis"),
     (
         "foot",

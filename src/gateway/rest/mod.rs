@@ -42,6 +42,7 @@ use super::live::ChainLive;
 use super::openapi;
 use crate::store::cache::Answers;
 use crate::store::read::Queries;
+use crate::telemetry::metrics::{self, Gauge, Metric};
 use crate::types::chain::ChainId;
 
 /// Requests answered at one time. A store answers hundreds at once only by queueing them; beyond
@@ -66,6 +67,7 @@ pub(in crate::gateway) struct ApiParts {
     pub(in crate::gateway) limiter: Limiter,
     /// One permit per request that is being answered.
     pub(in crate::gateway) running: Semaphore,
+    running_now: Gauge,
     /// One permit per running export.
     pub(in crate::gateway) exports: Arc<Semaphore>,
     /// Chains seen in the store, so that a filter on one costs no query.
@@ -89,6 +91,7 @@ impl Api {
         live: Arc<dyn ChainLive>,
         version: String,
     ) -> Self {
+        metrics::gauge(Metric::GatewayRunningMax, &[]).set(RUNNING_MAX as u64);
         Self(Arc::new(ApiParts {
             tail: Tail::new(Arc::clone(&queries)),
             queries,
@@ -98,6 +101,7 @@ impl Api {
             streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
             limiter: Limiter::default(),
             running: Semaphore::new(RUNNING_MAX),
+            running_now: metrics::gauge(Metric::GatewayRunning, &[]),
             exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             chains: RwLock::default(),
             kept: OnceLock::new(),
@@ -166,6 +170,7 @@ pub(in crate::gateway) fn data(api: Api) -> Router {
 async fn admit(State(api): State<Api>, caller: Caller, request: Request, next: Next) -> Response {
     let standing = api.limiter.charge(caller, COST_READ);
     let refused = standing.and_then(|standing| standing.problem());
+    let _counted = api.running_now.enter();
     let mut response = match (refused, api.running.try_acquire()) {
         (Some(problem), _) => problem.into_response(),
         (None, Err(_)) => Problem::new(Class::Overloaded, "too many requests are being answered")
@@ -189,6 +194,7 @@ pub(in crate::gateway) fn open(api: Api) -> Router {
         .route("/api/v1/openapi.json", get(openapi::serve))
         .route("/livez", get(status::livez))
         .route("/readyz", get(status::readyz))
+        .route("/startupz", get(status::startupz))
         .with_state(api)
 }
 

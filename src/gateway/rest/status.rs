@@ -90,6 +90,32 @@ pub(in crate::gateway) async fn livez() -> Response {
     no_store(&dto::Live { status: "ok" })
 }
 
+/// Whether the start is over: every chain has met a provider, or has an index to serve.
+#[utoipa::path(
+    get,
+    path = "/startupz",
+    operation_id = "getStartup",
+    tag = "status",
+    responses(
+        (status = 200, description = "The start is over", body = dto::Live),
+        (status = 503, description = "`not_ready`: some chain is still starting", body = dto::Problem, content_type = "application/problem+json")
+    )
+)]
+pub(in crate::gateway) async fn startupz(State(api): State<Api>) -> Response {
+    let heads = api.live.heads();
+    let starts = match tokio::time::timeout(PROBE_TIMEOUT, api.queries.chains()).await {
+        Ok(Ok(chains)) => chains
+            .iter()
+            .any(|index| chain_dependency(index, &heads).state == ComponentState::Starting),
+        _ => true,
+    };
+    if starts {
+        let problem = Problem::new(Class::NotReady, "still starting; see /readyz");
+        return problem.retry_after(READY_RETRY_AFTER).into_response();
+    }
+    no_store(&dto::Live { status: "ok" })
+}
+
 /// Whether the service can answer for each chain. A chain whose providers are all away but whose
 /// index exists is degraded, not unready: readers are still served.
 #[utoipa::path(

@@ -23,6 +23,7 @@ use super::{ANSWER_BYTES_MAX, CALL_TIMEOUT, CONNECT_TIMEOUT, tls};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::wire::Call;
 use crate::rpc::wire::response::{self, Message, Outcome};
+use crate::telemetry::trace;
 
 /// Idle connections kept per provider.
 const IDLE_CONNECTIONS_MAX: usize = 64;
@@ -125,6 +126,9 @@ impl HttpLink {
             .header(CONTENT_TYPE, "application/json");
         if self.gzip {
             request = request.header(ACCEPT_ENCODING, "gzip");
+        }
+        if let Some(trace) = trace::traceparent() {
+            request = request.header("traceparent", trace);
         }
         let request = request
             .body(Full::new(body))

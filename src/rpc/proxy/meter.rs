@@ -14,11 +14,21 @@ pub(super) struct Meter {
     chain: String,
     requests: DashMap<(&'static str, &'static str), Counter>,
     seconds: DashMap<&'static str, Histogram>,
+    hits: Counter,
+    misses: Counter,
 }
 
 impl Meter {
     pub(super) fn new(chain: u64) -> Self {
-        Self { chain: chain.to_string(), requests: DashMap::new(), seconds: DashMap::new() }
+        let chain = chain.to_string();
+        let lookups = |outcome| counter(Metric::ProxyCache, &[&chain, outcome]);
+        let (hits, misses) = (lookups("hit"), lookups("miss"));
+        Self { hits, misses, chain, requests: DashMap::new(), seconds: DashMap::new() }
+    }
+
+    /// A question that may be answered from memory was.
+    pub(super) fn looked_up(&self, hit: bool) {
+        if hit { self.hits.add(1) } else { self.misses.add(1) }
     }
 
     pub(super) fn call(

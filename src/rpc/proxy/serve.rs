@@ -204,13 +204,17 @@ impl Proxy {
 
     async fn kept(&self, request: Request, plan: Plan) -> Result<Bytes, Refusal> {
         let turn = match self.answers.get(&plan.key).await {
-            Ok(kept) if self.still_true(&kept) => return give(&kept.outcome),
+            Ok(kept) if self.still_true(&kept) => {
+                self.meter.looked_up(true);
+                return give(&kept.outcome);
+            }
             Ok(_) => {
                 self.answers.forget(&plan.key);
                 return self.forward_and_learn(request).await;
             }
             Err(turn) => turn,
         };
+        self.meter.looked_up(false);
         let options = CallOptions {
             timeout: self.limits.timeout,
             min_head: plan.min_head,
@@ -263,10 +267,12 @@ impl Proxy {
     async fn transaction(&self, request: Request, key: Key) -> Result<Bytes, Refusal> {
         if let Some(kept) = self.answers.peek(&key) {
             if self.still_true(&kept) {
+                self.meter.looked_up(true);
                 return give(&kept.outcome);
             }
             self.answers.forget(&key);
         }
+        self.meter.looked_up(false);
         let result = self.not_null(request).await?;
         let mined = serde_json::from_slice::<Option<Mined>>(&result).ok().flatten();
         if let Some(Mined { block_number: Some(number), block_hash: Some(hash) }) = mined {

@@ -15,6 +15,7 @@ mod feed;
 mod feed_rows;
 mod history;
 mod holders;
+pub mod inspect;
 mod intern;
 mod lock;
 mod raw_logs;

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::error::stopped;
 use crate::pipeline::error::StoreError;
+use crate::telemetry::metrics::{self, Gauge, Histogram, Metric};
 
 /// Queries at once. Each holds one thread and one page cache; more than the cores of a small machine
 /// so that one slow scan does not hold up the point look-ups.
@@ -26,12 +27,18 @@ pub(in crate::store) struct Readers {
     path: PathBuf,
     free: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    busy: Gauge,
+    wait: Histogram,
 }
 
 impl Readers {
     /// A pool over the database file at `path`.
     pub(in crate::store) fn new(path: &Path) -> Self {
+        let file = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+        metrics::gauge(Metric::StoreReadersMax, &[&file]).set(READERS_MAX as u64);
         Self {
+            busy: metrics::gauge(Metric::StoreReaders, &[&file]),
+            wait: metrics::histogram(Metric::StoreReadWait, &[&file]),
             path: path.to_owned(),
             free: Arc::default(),
             permits: Arc::new(Semaphore::new(READERS_MAX)),
@@ -53,7 +60,10 @@ impl Readers {
         E: From<StoreError> + Send + 'static,
     {
         let permits = Arc::clone(&self.permits);
+        let asked = tokio::time::Instant::now();
         let permit = permits.acquire_owned().await.map_err(|_| stopped())?;
+        self.wait.time(asked.elapsed());
+        let busy = self.busy.enter();
         let pool = self.clone();
         let answer = tokio::task::spawn_blocking(move || {
             let mut connection = pool.take()?;
@@ -62,7 +72,7 @@ impl Readers {
                 Err(error) => Err(error.into()),
             };
             pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            drop(permit);
+            drop((permit, busy));
             answer
         });
         match answer.await {
