@@ -30,6 +30,11 @@ sim: ## seeded runs of the daemon against lying, forking, failing providers, wit
 	RWAHUB_TEST_SIM_RUNS=$(or $(N),1000) RWAHUB_TEST_SIM_SEED=$(or $(SEED),1) \
 	  cargo test $(FEATURES) --test it sim_index -- --nocapture
 
+.PHONY: kills
+kills: ## kill -9 of indexer, gateway, worker, Redis and NATS at random, effects against the truth (N=200, SEED=7)
+	RWAHUB_TEST_KILLS=$(or $(N),200) RWAHUB_TEST_KILLS_SEED=$(or $(SEED),7) RWAHUB_TEST_KILLS_SLEEP=30 \
+	  cargo test $(FEATURES) --test it engines:: -- --nocapture --test-threads 1
+
 .PHONY: mongo-kills
 mongo-kills: ## kill -9 of indexer and FerretDB while the chain forks, a writer asleep for 30 s (N=200, SEED=1)
 	RWAHUB_TEST_MONGO_KILLS=$(or $(N),200) RWAHUB_TEST_MONGO_SEED=$(or $(SEED),1) RWAHUB_TEST_MONGO_SLEEP=30 \

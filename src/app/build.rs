@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, anyhow};
 
 use super::log_index::{Coverage, StoredLogs};
+use super::role::Role;
 use super::storage::{self, Access};
 use crate::bus;
+use crate::bus::nats::Nats;
 use crate::config::{self, BuiltInAbi, Config};
 use crate::decode::event::Pack;
 use crate::decode::filter::FetchFilter;
@@ -17,15 +19,15 @@ use crate::decode::registry::{Registry, Source, SourceAbi, SourceAddresses};
 use crate::gateway::auth::chain_calls::PoolCalls;
 use crate::gateway::auth::secret::Secret;
 use crate::gateway::auth::{self, Auth};
+use crate::pipeline::bus::Bus;
 use crate::pipeline::store::ContractTag;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
-use crate::store::DataStore;
 use crate::store::read::Queries;
-use crate::store::records;
+use crate::store::{DataStore, cache, records};
 use crate::telemetry::health::HealthBoard;
 use crate::types::chain::ChainId;
-use crate::types::clock::SystemClock;
+use crate::types::clock::{Clock as _, SystemClock};
 use crate::types::event::ArgReader;
 
 /// The installation's secret in the store's folder, when the configuration names no other place.
@@ -41,24 +43,47 @@ pub(crate) struct Parts {
     pub(crate) bus: Arc<bus::embedded::Embedded>,
     pub(crate) health: HealthBoard,
     pub(crate) auth: Auth,
+    /// What processes share: limits, leases, kept answers, wake-ups.
+    pub(crate) shared: cache::Shared,
+    /// The broker that events are carried to, if one is configured.
+    pub(crate) messages: Option<Arc<dyn Bus>>,
+    /// This process among others, until it ends.
+    pub(crate) node: String,
     pools: BTreeMap<ChainId, Arc<Pool>>,
     decoding: Mutex<Decoding>,
     coverage: Mutex<BTreeMap<ChainId, Coverage>>,
+    config: Config,
 }
 
 impl Parts {
     /// Builds the parts; opens the store, which nobody else may hold. Talks to no provider.
     pub(crate) async fn build(config: &Config) -> Result<Self> {
+        Self::build_for(config, Role::All).await
+    }
+
+    /// The parts of one role: who does not index opens the store for reading.
+    pub(crate) async fn build_for(config: &Config, role: Role) -> Result<Self> {
         let decoding = Decoding::new(config)?;
         let reader = Arc::clone(&decoding.layouts) as Arc<dyn ArgReader>;
-        let store = storage::open(&config.store, Access::Write, &decoding.names, reader).await?;
+        let access = if role.indexes() { Access::Write } else { Access::Read };
+        let store = storage::open(&config.store, access, &decoding.names, reader).await?;
         let pools: BTreeMap<_, _> =
             config.chains.iter().map(|chain| (chain.id, Pool::new(chain))).collect();
         let bus = Arc::new(bus::embedded::Embedded::new(store.feed_head().await?));
         let health = HealthBoard::new(Arc::new(SystemClock));
-        let auth = auth(config, pools.values().cloned())?;
-        let (decoding, coverage) = (Mutex::new(decoding), Mutex::default());
-        Ok(Self { store, bus, health, auth, pools, decoding, coverage })
+        Ok(Self {
+            store,
+            bus,
+            health,
+            auth: auth(config, pools.values().cloned())?,
+            shared: cache::open(&config.cache).context("[cache]")?,
+            messages: messages(config).await?,
+            node: node_name(),
+            pools,
+            decoding: Mutex::new(decoding),
+            coverage: Mutex::default(),
+            config: config.clone(),
+        })
     }
 
     /// The chain's providers.
@@ -92,10 +117,15 @@ impl Parts {
         Some(StoredLogs { queries: Arc::clone(&self.store) as Arc<dyn Queries>, chain, coverage })
     }
 
-    /// What the chain's logs are recognised with, to be taken once by the chain's task.
+    /// What the chain's logs are recognised with. A chain's task takes it; one that is opened again,
+    /// after its lease was lost, gets a fresh one without what the last one had learnt.
     pub(crate) fn take_registry(&self, chain: ChainId) -> Option<(Registry, Vec<ContractTag>)> {
         let mut decoding = self.decoding.lock().unwrap_or_else(PoisonError::into_inner);
-        let registry = decoding.registries.remove(&chain)?;
+        let registry = match decoding.registries.remove(&chain) {
+            Some(registry) => registry,
+            // The same configuration gives the same layouts under the same numbers.
+            None => registries(&self.config).ok()?.1.remove(&chain)?,
+        };
         let tags = decoding.tags(&registry);
         Some((registry, tags))
     }
@@ -120,6 +150,23 @@ pub(crate) fn auth(config: &Config, pools: impl IntoIterator<Item = Arc<Pool>>) 
         open_registration: config.gateway.open_registration,
         calls: Arc::new(PoolCalls::new(pools)),
     }))
+}
+
+/// The broker of the configuration; without one nothing is carried anywhere.
+async fn messages(config: &Config) -> Result<Option<Arc<dyn Bus>>> {
+    match &config.bus {
+        config::Bus::Embedded => Ok(None),
+        config::Bus::Nats { url, prefix } => {
+            let nats = Nats::open(url.expose(), prefix).await;
+            let nats = nats.with_context(|| format!("[bus] url = {:?}", url.redacted()))?;
+            Ok(Some(Arc::new(nats)))
+        }
+    }
+}
+
+/// A name that no other process has, nor this one after a restart.
+fn node_name() -> String {
+    format!("{}-{:x}", std::process::id(), SystemClock.now().as_nanos())
 }
 
 /// Everything that turns logs into events.

@@ -1,11 +1,13 @@
 //! Tries every dependency without changing anything: providers, store directory, ABIs.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::build::Decoding;
 use super::storage;
-use crate::config::Config;
+use crate::bus::nats::Nats;
+use crate::config::{self, Config};
 use crate::rpc::pool::Pool;
+use crate::store::cache;
 use crate::types::chain::ChainId;
 
 /// What a provider answered.
@@ -24,6 +26,9 @@ pub struct ProviderReport {
 pub struct CheckReport {
     pub providers: Vec<ProviderReport>,
     pub store_fault: Option<String>,
+    /// Of the engines behind `[cache]` and `[bus]`; back ends of our own have none.
+    pub cache_fault: Option<String>,
+    pub bus_fault: Option<String>,
     pub abi_fault: Option<String>,
 }
 
@@ -31,6 +36,8 @@ impl CheckReport {
     /// Whether everything is as it should be.
     pub fn passed(&self) -> bool {
         self.store_fault.is_none()
+            && self.cache_fault.is_none()
+            && self.bus_fault.is_none()
             && self.abi_fault.is_none()
             && self.providers.iter().all(|provider| provider.fault.is_none())
     }
@@ -41,9 +48,31 @@ pub async fn run(config: &Config) -> CheckReport {
     let fault = |outcome: Result<()>| outcome.err().map(|error| format!("{error:#}"));
     CheckReport {
         providers: providers(config).await,
+        cache_fault: fault(cache_answers(&config.cache).await),
+        bus_fault: fault(bus_answers(&config.bus).await),
         store_fault: fault(storage::probe(&config.store).await),
         abi_fault: fault(Decoding::new(config).map(drop)),
     }
+}
+
+async fn cache_answers(cache: &config::Cache) -> Result<()> {
+    let config::Cache::Redis { url, .. } = cache else { return Ok(()) };
+    let shared = cache::open(cache)?;
+    let hint =
+        || format!("[cache] url = \"{}\"; check the url and that Redis runs", url.redacted());
+    shared.values.get("probe").await.with_context(hint).map(drop)
+}
+
+async fn bus_answers(bus: &config::Bus) -> Result<()> {
+    let config::Bus::Nats { url, prefix } = bus else { return Ok(()) };
+    let hint = || {
+        format!(
+            "[bus] url = \"{}\"; check the url and that NATS runs with --jetstream",
+            url.redacted()
+        )
+    };
+    let nats = Nats::open(url.expose(), prefix).await.with_context(hint)?;
+    nats.probe().await.with_context(hint)
 }
 
 /// Asks every provider of every chain.

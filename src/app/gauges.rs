@@ -139,6 +139,7 @@ fn state_number(state: ChainState) -> u64 {
         ChainState::Live => 2,
         ChainState::Stalled => 3,
         ChainState::Failed => 4,
+        ChainState::Standby => 5,
     }
 }
 

@@ -46,7 +46,7 @@ impl ChainLive for Live {
 fn of_chain(state: ChainState) -> Shown {
     match state {
         ChainState::Starting => Shown::Starting,
-        ChainState::Backfilling | ChainState::Live => Shown::Ok,
+        ChainState::Backfilling | ChainState::Live | ChainState::Standby => Shown::Ok,
         ChainState::Stalled => Shown::Degraded,
         ChainState::Failed => Shown::Failed,
     }

@@ -14,6 +14,16 @@ pub mod check;
 
 pub mod status;
 
+pub mod role;
+
+mod lease;
+
+mod follow;
+
+mod carry;
+
+mod second;
+
 pub mod storage;
 
 pub mod control;

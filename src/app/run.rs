@@ -13,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::Parts;
 use super::chain_task::{ChainTask, ring};
+use super::lease::{Held, Seat};
 use super::live::Live;
 use super::reload::{Reloader, Source};
-use super::{control, enrich, gauges, reload, watchdog};
+use super::role::Role;
+use super::{carry, control, enrich, follow, gauges, reload, second, watchdog};
 use crate::chain::follow::Doorbell;
 use crate::chain::pool_node;
 use crate::chain::profile::{BloomRule, bloom_rule};
@@ -24,6 +26,7 @@ use crate::gateway;
 use crate::gateway::admin::{self, Admin};
 use crate::gateway::auth::Auth;
 use crate::gateway::server::Drained;
+use crate::pipeline::error::{PipelineError, StoreError};
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
 use crate::rpc::proxy::policy::Policy;
@@ -32,6 +35,7 @@ use crate::rpc::subscribe::{Heads, Signal};
 use crate::store::read::Queries;
 use crate::telemetry;
 use crate::telemetry::health::{ChainState, HealthBoard};
+use crate::telemetry::metrics::{Metric, gauge};
 use crate::types::chain::ChainId;
 
 /// Longest wait for tasks to end after the stop signal; systemd kills after 90 s by default.
@@ -51,9 +55,14 @@ pub trait Announce: Sync {
 /// What ended.
 type Ended = (ChainId, Result<()>);
 
-/// Runs until SIGTERM or SIGINT, or until no chain can go on.
+/// Runs one role until SIGTERM or SIGINT, or until no chain can go on.
 /// `source` says where the configuration is read again on SIGHUP.
-pub async fn run(config: &Config, source: Source, announce: &dyn Announce) -> Result<()> {
+pub async fn run(
+    config: &Config,
+    role: Role,
+    source: Source,
+    announce: &dyn Announce,
+) -> Result<()> {
     let (gateway_listen, metrics_listen) = (config.gateway.listen, config.telemetry.metrics_listen);
     let door = match handed_over()? {
         Some(door) => door,
@@ -70,31 +79,45 @@ pub async fn run(config: &Config, source: Source, announce: &dyn Announce) -> Re
         Some(endpoint) => telemetry::trace::Reporter::Otlp { endpoint },
         None => telemetry::trace::Reporter::None,
     })?;
-    let parts = Arc::new(Parts::build(config).await?);
-    refuse_wrong_chains(&parts).await?;
+    if let Some(doubt) = role.doubts(config) {
+        log::warn!("{doubt}");
+    }
+    let parts = Arc::new(Parts::build_for(config, role).await?);
+    if role.asks_nodes() {
+        refuse_wrong_chains(&parts).await?;
+    }
 
     let stop = CancellationToken::new();
     let mut chains: JoinSet<Ended> = JoinSet::new();
+    let mut servers: JoinSet<Result<()>> = JoinSet::new();
     for chain in &config.chains {
-        spawn_chain(&parts, chain, &stop, &mut chains).await?;
+        if role.indexes() {
+            spawn_chain(&parts, chain, &stop, &mut chains).await?;
+        } else if let Some(pool) = parts.pool(chain.id).filter(|_| role.asks_nodes()) {
+            let chain = chain.clone();
+            servers.spawn(follow::watch_head(Arc::clone(&parts), pool, chain, stop.clone()));
+        }
     }
+    spawn_shared(&parts, role, &stop, &mut servers);
     let proxies = proxies(&parts, config);
     let pools = parts.pools().cloned().collect::<Vec<_>>();
     let reloader = Reloader::new(source, config.clone(), pools.clone(), proxies.clone());
-    let socket = control::path(config);
+    let socket = role.socket(control::path(config));
     let control = control::bind(&socket)?;
     let admin = admin::router(Admin { pools, reload: reloader.clone() });
-    let mut servers: JoinSet<Result<()>> = JoinSet::new();
     servers.spawn(reload::on_hangup(reloader, stop.clone()));
     servers.spawn(serve_control(control, admin, stop.clone()));
     let stopped = stop.clone().cancelled_owned();
     servers.spawn(async move { Ok(telemetry::server::run(metrics, stopped).await?) });
-    servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
+    if role.indexes() {
+        servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
+    }
     servers.spawn(gauges::run(Arc::clone(&parts), config.clone(), stop.clone()));
     servers.spawn(watchdog::run(Arc::clone(&parts), stop.clone()));
-    servers.spawn(tend(parts.auth.clone(), stop.clone()));
+    servers.spawn(tend_keys(parts.auth.clone(), stop.clone()));
     let address = door.local_addr().context("the gateway's own address")?;
-    servers.spawn(serve(door, Arc::clone(&parts), config.gateway.clone(), proxies, stop.clone()));
+    let door = Door { listener: door, role, config: config.gateway.clone(), proxies };
+    servers.spawn(serve(door, Arc::clone(&parts), stop.clone()));
     announce.listening(address);
     notify_systemd(sd_notify::NotifyState::Ready);
 
@@ -142,35 +165,125 @@ async fn refuse_wrong_chains(parts: &Parts) -> Result<()> {
     Ok(())
 }
 
+/// What a process does because there are others.
+fn spawn_shared(
+    parts: &Arc<Parts>,
+    role: Role,
+    stop: &CancellationToken,
+    servers: &mut JoinSet<Result<()>>,
+) {
+    if role.indexes() {
+        servers.spawn(follow::tell(Arc::clone(parts), stop.clone()));
+    }
+    // An indexer that stands by hears of commits as well.
+    if !role.indexes() || parts.shared.between_processes {
+        servers.spawn(follow::hear(Arc::clone(parts), stop.clone()));
+    }
+    servers.spawn(follow::take_part(Arc::clone(parts), stop.clone()));
+    if let Some(bus) = parts.messages.clone().filter(|_| role.relays()) {
+        servers.spawn(carry::run(Arc::clone(parts), bus, stop.clone()));
+    }
+}
+
+/// Opens the chain at once if its lease is free, so that a fault ends the start; else stands by.
 async fn spawn_chain(
     parts: &Arc<Parts>,
     chain: &config::Chain,
     stop: &CancellationToken,
     tasks: &mut JoinSet<Ended>,
 ) -> Result<()> {
-    let ChainTask { mut follower, runner, updates, filters, .. } =
-        ChainTask::open(parts, chain).await?;
+    let seat = Seat::new(&parts.shared.leases, format!("chain-{}", chain.id), &parts.node);
+    let first = match seat.try_take().await {
+        Some(held) => Some((held, ChainTask::open(parts, chain).await?)),
+        None => None,
+    };
+    let (parts, chain, stop) = (Arc::clone(parts), chain.clone(), stop.clone());
+    tasks.spawn(async move { (chain.id, tend(&parts, &chain, seat, first, stop).await) });
+    Ok(())
+}
+
+/// Indexes while the lease is ours, stands by while it is not.
+async fn tend(
+    parts: &Arc<Parts>,
+    chain: &config::Chain,
+    seat: Seat,
+    first: Option<(Held, ChainTask)>,
+    stop: CancellationToken,
+) -> Result<()> {
+    let active = gauge(Metric::ChainActive, &[&chain.id.to_string()]);
+    let mut ready = first;
+    loop {
+        let (held, task) = match ready.take() {
+            Some(ready) => ready,
+            None => {
+                parts.health.chain(chain.id, ChainState::Standby, None);
+                let held = tokio::select! {
+                    held = seat.take() => held,
+                    () = stop.cancelled() => return Ok(()),
+                };
+                parts.health.chain(chain.id, ChainState::Starting, None);
+                (held, ChainTask::open(parts, chain).await?)
+            }
+        };
+        active.set(1);
+        let outcome = drive(parts, chain, task, &stop, held.lost()).await;
+        active.set(0);
+        let lost = held.lost().is_cancelled();
+        held.release().await;
+        match outcome {
+            Ok(()) if lost => {}
+            // Without shared leases, to open the chain again would only take it back from the other.
+            Err(error) if parts.shared.between_processes && is_fenced(&error) => {
+                log::warn!(chain = chain.id.0; "another process writes this chain: {error:#}");
+            }
+            outcome => return outcome,
+        }
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether a newer writer has taken over.
+fn is_fenced(error: &anyhow::Error) -> bool {
+    let store = match error.downcast_ref::<PipelineError>() {
+        Some(PipelineError::Store(error)) => Some(error),
+        _ => error.downcast_ref::<StoreError>(),
+    };
+    matches!(store, Some(StoreError::Fenced { .. }))
+}
+
+/// Follows and commits until stopped, until the lease is lost, or until something fails.
+async fn drive(
+    parts: &Arc<Parts>,
+    chain: &config::Chain,
+    task: ChainTask,
+    stop: &CancellationToken,
+    lost: &CancellationToken,
+) -> Result<()> {
+    let ChainTask { mut follower, runner, updates, filters, .. } = task;
     let pool = parts.pool(chain.id).context("a pool per configured chain")?;
     let (bell, rung) = mpsc::channel(BELLS);
-    let id = chain.id;
     let watch = tokio::spawn(listen(pool, filters, chain.poll_interval, bell, stop.clone()));
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        let committing = tokio::spawn(runner.run(updates));
-        let followed = tokio::select! {
-            ended = follower.run(rung) => ended.map_err(anyhow::Error::from),
-            () = stop.cancelled() => Ok(()),
-        };
-        watch.abort();
-        // Closes the queue: the runner commits what it holds and ends.
-        drop(follower);
-        let committed = match committing.await {
-            Ok(outcome) => outcome.map_err(anyhow::Error::from),
-            Err(error) => Err(anyhow!("chain {id}: the pipeline died: {error}")),
-        };
-        (id, committed.and(followed))
-    });
-    Ok(())
+    let committing = tokio::spawn(runner.run(updates));
+    let followed = tokio::select! {
+        ended = follower.run(rung) => ended.map_err(anyhow::Error::from),
+        () = stop.cancelled() => Ok(()),
+        () = lost.cancelled() => Ok(()),
+    };
+    watch.abort();
+    if lost.is_cancelled() {
+        // What is not committed yet is the next one's to fetch.
+        committing.abort();
+        return Ok(());
+    }
+    // Closes the queue: the runner commits what it holds and ends.
+    drop(follower);
+    let committed = match committing.await {
+        Ok(outcome) => outcome.map_err(anyhow::Error::from),
+        Err(error) => Err(anyhow!("chain {}: the pipeline died: {error}", chain.id)),
+    };
+    committed.and(followed)
 }
 
 /// Turns what subscriptions say into rings of the bell.
@@ -203,7 +316,7 @@ async fn listen(
 }
 
 /// Changes signing keys when they are due and deletes what is over.
-async fn tend(auth: Auth, stop: CancellationToken) -> Result<()> {
+async fn tend_keys(auth: Auth, stop: CancellationToken) -> Result<()> {
     auth.tend_keys().await.context("signing keys")?;
     loop {
         tokio::select! {
@@ -233,13 +346,16 @@ async fn serve_control(
     admin::serve(listener, router, stop.cancelled_owned()).await.context("the control socket")
 }
 
-async fn serve(
-    door: TcpListener,
-    parts: Arc<Parts>,
+/// Where clients come in, and what they may do there.
+struct Door {
+    listener: TcpListener,
+    role: Role,
     config: config::Gateway,
     proxies: Proxies,
-    stop: CancellationToken,
-) -> Result<()> {
+}
+
+async fn serve(door: Door, parts: Arc<Parts>, stop: CancellationToken) -> Result<()> {
+    let Door { listener, role, config, proxies } = door;
     let tls = match &config.tls {
         Some(files) => {
             let tls = gateway::server::Tls::load(&files.certificate, &files.key);
@@ -247,7 +363,7 @@ async fn serve(
         }
         None => None,
     };
-    let router = gateway::build(gateway::Parts {
+    let parts = gateway::Parts {
         queries: Arc::clone(&parts.store) as Arc<dyn Queries>,
         feed: parts.bus.subscribe(),
         live: Arc::new(Live::new(parts.health.clone())),
@@ -255,9 +371,11 @@ async fn serve(
         auth: parts.auth.clone(),
         rpc: gateway::rpc_proxy::router(proxies),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    });
+        kept: parts.shared.between_processes.then(|| Arc::clone(&parts.shared.answers)),
+    };
+    let router = if role.serves() { gateway::build(parts) } else { gateway::build_probes(parts) };
     if let Drained::Cut { connections } =
-        gateway::server::run(door, tls, router, stop.cancelled_owned()).await
+        gateway::server::run(listener, tls, router, stop.cancelled_owned()).await
     {
         log::warn!(connections; "connections that did not end in time were cut");
     }
@@ -280,6 +398,9 @@ fn door_to(parts: &Parts, chain: &config::Chain, gateway: &config::Gateway) -> O
     };
     let policy = Policy { extra: rpc.allow_methods.clone(), denied: rpc.deny_methods.clone() };
     let door = Proxy::new(parts.pool(chain.id)?, policy, limits);
+    if parts.shared.between_processes {
+        door.back_with(second::Second::start(&parts.shared, chain.id));
+    }
     Some(match parts.log_index(chain.id) {
         Some(index) => door.with_index(Arc::new(index)),
         None => door,

@@ -22,6 +22,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app;
 use crate::app::reload::Source;
+use crate::app::role::Role;
 use crate::config::error::ConfigErrors;
 use crate::config::load::{self, Loaded, Override};
 use crate::telemetry;
@@ -50,7 +51,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Indexes and serves until SIGTERM or Ctrl-C
-    Run,
+    Run {
+        /// Part of the work: all, indexer, gateway or worker (docs/scaling.md)
+        #[arg(long, value_name = "ROLE", default_value = "all", value_parser = Role::parse)]
+        role: Role,
+    },
     /// Prints the effective configuration with secrets redacted and tries each dependency
     Check,
     /// Indexes one chain up to a block, reports and exits
@@ -209,10 +214,10 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
                 return Err(Failure::Told);
             }
         }
-        Command::Run => {
+        Command::Run { role } => {
             let file = arguments.config.clone().or(loaded.source);
             let source = Source { file, overrides: arguments.overrides.clone() };
-            app::run::run(&config, source, &print::Listening).await?;
+            app::run::run(&config, *role, source, &print::Listening).await?;
         }
         Command::Check => {
             let report = app::check::run(&config).await;

@@ -22,6 +22,8 @@ pub(super) fn check(
             "passed": report.passed(),
             "config": config.to_toml_redacted(),
             "store": {"ok": report.store_fault.is_none(), "fault": report.store_fault},
+            "cache": {"ok": report.cache_fault.is_none(), "fault": report.cache_fault},
+            "bus": {"ok": report.bus_fault.is_none(), "fault": report.bus_fault},
             "contracts": {"ok": report.abi_fault.is_none(), "fault": report.abi_fault},
             "providers": report.providers.iter().map(provider_json).collect::<Vec<_>>(),
         });
@@ -34,6 +36,8 @@ pub(super) fn check(
         print::error(&provider_text(provider));
     }
     print::error(&outcome("store", report.store_fault.as_deref()));
+    print::error(&outcome("cache", report.cache_fault.as_deref()));
+    print::error(&outcome("bus", report.bus_fault.as_deref()));
     print::error(&outcome("contracts", report.abi_fault.as_deref()));
     Ok(())
 }

@@ -221,7 +221,22 @@ pub const CACHE: Section = Section {
     path: "cache",
     repeated: false,
     doc: "Answers and counters that may be lost.",
-    keys: &[key("kind", "`memory`", Default, "`memory`: in this process.")],
+    keys: &[
+        key(
+            "kind",
+            "`memory`, `redis`",
+            Default,
+            "`memory`: in this process. `redis`: shared by all processes.",
+        ),
+        key(
+            "url",
+            "text or `{ file = \"..\" }`",
+            Optional,
+            "With `redis`: `redis://user:password@host:port/db`, or `rediss` for TLS. `${NAME}` is replaced from the environment. Never printed beyond its host.",
+        ),
+        key("url_file", "path", Optional, "Instead of `url`: a file that holds it."),
+        key("prefix", "text", Default, "First part of every key: installations on one Redis."),
+    ],
 };
 
 /// `[bus]`
@@ -229,7 +244,27 @@ pub const BUS: Section = Section {
     path: "bus",
     repeated: false,
     doc: "How rooms hear of new data.",
-    keys: &[key("kind", "`embedded`", Default, "`embedded`: tables of the embedded store.")],
+    keys: &[
+        key(
+            "kind",
+            "`embedded`, `nats`",
+            Default,
+            "`embedded`: tables of the embedded store. `nats`: JetStream, to which every event is published.",
+        ),
+        key(
+            "url",
+            "text or `{ file = \"..\" }`",
+            Optional,
+            "With `nats`: `nats://user:password@host:port`, or `tls`. `${NAME}` is replaced from the environment. Never printed beyond its host.",
+        ),
+        key("url_file", "path", Optional, "Instead of `url`: a file that holds it."),
+        key(
+            "prefix",
+            "text",
+            Default,
+            "First part of streams and subjects: installations on one server.",
+        ),
+    ],
 };
 
 /// `[gateway]`

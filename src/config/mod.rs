@@ -186,17 +186,21 @@ pub enum Store {
 }
 
 /// Where answers and counters live that may be lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Cache {
     /// In this process.
     Memory,
+    /// One Redis for all processes whose keys begin with `prefix`.
+    Redis { url: EngineUrl, prefix: String },
 }
 
 /// How rooms hear of new data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Bus {
     /// Tables of the embedded store.
     Embedded,
+    /// NATS JetStream; streams and subjects begin with `prefix`.
+    Nats { url: EngineUrl, prefix: String },
 }
 
 /// How an engine is reached. The URL may hold a password, so it never prints whole.

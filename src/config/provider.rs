@@ -72,6 +72,30 @@ fn url(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<ProviderUrl> {
     check_url(reader, key, &text)
 }
 
+/// The URL of a back end: one of `schemes`, with a usable host, never printed beyond it.
+pub(super) fn engine_url(
+    reader: &Reader<'_>,
+    sources: &Sources<'_>,
+    schemes: &[&str],
+) -> Option<EngineUrl> {
+    let (text, key) = url_text(reader, sources)?;
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let known = scheme.is_some_and(|scheme| schemes.contains(&scheme));
+    let problem = match (known, host_of(&text)) {
+        (false, _) => format!("not a URL with {}", schemes.join(" or ")),
+        (true, None) => "URL has no usable host and port".to_owned(),
+        (true, Some(_)) if text.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+            "URL holds white space".to_owned()
+        }
+        (true, Some(_)) => return Some(EngineUrl::new(text)),
+    };
+    let first = schemes.first().copied().unwrap_or_default();
+    let hint = format!("write it as {first}://user:password@host:port");
+    let shown = scheme.filter(|_| known).map(|scheme| format!("\"{scheme}://…\""));
+    reader.fault_showing(key, shown, problem, Some(hint));
+    None
+}
+
 /// The URL of a MongoDB database: like an engine's, but it may name several hosts.
 pub(super) fn database_url(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<EngineUrl> {
     let (text, key) = url_text(reader, sources)?;

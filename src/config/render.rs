@@ -5,7 +5,8 @@ use std::fmt::Write;
 use toml::Value;
 
 use super::{
-    Abi, Addresses, Bus, Cache, Chain, Config, Contract, LogFormat, Provider, Store, Verify,
+    Abi, Addresses, Bus, Cache, Chain, Config, Contract, EngineUrl, LogFormat, Provider, Store,
+    Verify,
 };
 
 impl Config {
@@ -25,12 +26,16 @@ impl Config {
                 line(&mut out, "url", url.redacted());
             }
         }
-        let Cache::Memory = self.cache;
         head(&mut out, "[cache]");
-        line(&mut out, "kind", "memory");
-        let Bus::Embedded = self.bus;
+        match &self.cache {
+            Cache::Memory => line(&mut out, "kind", "memory"),
+            Cache::Redis { url, prefix } => write_engine(&mut out, "redis", url, prefix),
+        }
         head(&mut out, "[bus]");
-        line(&mut out, "kind", "embedded");
+        match &self.bus {
+            Bus::Embedded => line(&mut out, "kind", "embedded"),
+            Bus::Nats { url, prefix } => write_engine(&mut out, "nats", url, prefix),
+        }
         head(&mut out, "[gateway]");
         line(&mut out, "listen", self.gateway.listen.to_string());
         line(&mut out, "public_read", self.gateway.public_read);
@@ -77,6 +82,12 @@ impl Config {
         line(&mut out, "keep", integer(self.backup.keep as u64));
         out
     }
+}
+
+fn write_engine(out: &mut String, kind: &str, url: &EngineUrl, prefix: &str) {
+    line(out, "kind", kind);
+    line(out, "url", url.redacted());
+    line(out, "prefix", prefix);
 }
 
 fn write_chain(out: &mut String, chain: &Chain) {

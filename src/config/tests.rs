@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::load::{EXAMPLE, Override, Sources, load_texts};
-use super::{Abi, Addresses, BuiltInAbi, Config, Store, Transport, Verify};
+use super::{Abi, Addresses, BuiltInAbi, Bus, Cache, Config, Store, Transport, Verify};
 
 const ABI: &str = r#"[{"type":"event","name":"Deployed","inputs":[{"name":"token","type":"address","indexed":true}],"anonymous":false}]"#;
 
@@ -17,6 +17,7 @@ fn read(path: &Path) -> Result<String, String> {
             r#"[{"type":"function","name":"f","inputs":[],"outputs":[],"stateMutability":"view"}]"#
                 .to_owned(),
         ),
+        Some("/run/credentials/hub/nats") => Ok("tls://hub:SECRET@bus.example:4222\n".to_owned()),
         Some("/run/credentials/hub/url") => Ok("wss://node.example/v3/SECRET\n".to_owned()),
         _ => Err("No such file or directory (os error 2)".to_owned()),
     }
@@ -318,4 +319,39 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn engines_are_read_with_their_urls_and_no_fault_shows_a_secret() {
+    let text = format!(
+        "{CHAIN}[cache]\nkind = \"redis\"\nurl = \"rediss://hub:SECRET@cache.example:6380/1\"\n\
+         [bus]\nkind = \"nats\"\nurl_file = \"/run/credentials/hub/nats\"\nprefix = \"a\"\n"
+    );
+    let config = load(&text);
+    let (Cache::Redis { url, prefix }, Bus::Nats { url: nats, prefix: nats_prefix }) =
+        (&config.cache, &config.bus)
+    else {
+        panic!("{config:?}")
+    };
+    assert_eq!(url.expose(), "rediss://hub:SECRET@cache.example:6380/1");
+    assert_eq!((prefix.as_str(), nats_prefix.as_str()), ("rwahub", "a"));
+    assert_eq!(nats.redacted(), "tls://bus.example:4222");
+    let shown = format!("{} {config:?}", config.to_toml_redacted());
+    assert!(!shown.contains("SECRET"), "{shown}");
+
+    let got = faults(&format!(
+        "{CHAIN}[cache]\nkind = \"redis\"\nurl = \"https://u:SECRET@h\"\nprefix = \"a b\"\n\
+         [bus]\nkind = \"nats\"\n"
+    ));
+    assert_eq!(
+        got,
+        [
+            "cache.prefix = \"a b\" (config.toml:9): not fit for names of keys; use 1 to 64 letters, digits, '-' or '_'",
+            "cache.url (config.toml:8): not a URL with redis or rediss; write it as redis://user:password@host:port",
+            "bus.url (built-in default): missing; add url = \"..\" or url_file = \"..\"",
+        ]
+    );
+    let (_, warnings) =
+        load_with(&format!("{CHAIN}[cache]\nurl = \"redis://h\"\n"), &[], &[]).expect("loads");
+    assert_eq!(warnings, ["cache.url: not used by this kind; set kind = \"redis\" or remove it"]);
 }

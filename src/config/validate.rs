@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::error::{ConfigErrors, Fault};
 use super::keys;
 use super::load::Sources;
-use super::raw::{Node, Place, Table, Value};
+use super::raw::{Place, Table};
 use super::reader::{Faults, Reader};
 use super::{
     Backup, Bus, Cache, Chain, Config, Gateway, GatewayRpc, LogFormat, RpcVerify, Store, Telemetry,
@@ -40,7 +40,13 @@ pub(super) fn check(
     let root = Reader::open(tree, &keys::ROOT, String::new(), place, &faults, &[]);
     let chains = chains(&root, sources, &mut warnings);
     let contracts = contract::contracts(&root, sources, &chains, &mut warnings);
-    let parts = (store(&root, sources), cache(&root), bus(&root), gateway(&root), telemetry(&root));
+    let parts = (
+        store(&root, sources),
+        cache(&root, sources, &mut warnings),
+        bus(&root, sources, &mut warnings),
+        gateway(&root),
+        telemetry(&root),
+    );
     if let (.., Some(gateway), Some(telemetry)) = &parts {
         check_ports(&root, gateway.listen, telemetry.metrics_listen);
     }
@@ -127,28 +133,6 @@ pub(super) fn name(reader: &Reader<'_>, key: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// Opens a back end's table; kinds that come with later versions are told apart from typing errors.
-fn back_end<'a>(
-    root: &Reader<'a>,
-    section: &'static keys::Section,
-    later: &[&str],
-) -> Option<Reader<'a>> {
-    let word = match root.get(section.path).map(|node| &node.value) {
-        Some(Value::Table(table)) => table.get("kind"),
-        _ => None,
-    };
-    let is_later = matches!(word, Some(Node { value: Value::Text(word), .. }) if later.contains(&word.as_str()));
-    if !is_later {
-        return root.table(section.path, section, &[]);
-    }
-    // `url` goes with those kinds; to report it too would be a second fault for one cause.
-    let reader = root.table(section.path, section, &["url"])?;
-    let served = section.keys.iter().find(|key| key.name == "kind").map_or("", |key| key.kind);
-    let hint = format!("use {}", served.replace('`', "\""));
-    reader.fault("kind", "this version does not serve it yet", hint);
-    None
-}
-
 fn store(root: &Reader<'_>, sources: &Sources<'_>) -> Option<Store> {
     let reader = root.table("store", &keys::STORE, &[])?;
     if reader.choice("kind", &[("embedded", false), ("mongodb", true)])? {
@@ -167,14 +151,62 @@ fn store(root: &Reader<'_>, sources: &Sources<'_>) -> Option<Store> {
     Some(Store::Embedded { path: PathBuf::from(path) })
 }
 
-fn cache(root: &Reader<'_>) -> Option<Cache> {
-    let reader = back_end(root, &keys::CACHE, &["redis"])?;
-    reader.choice("kind", &[("memory", Cache::Memory)])
+/// Whether a back end is the one that needs nothing or an engine behind a URL.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Own,
+    Engine,
 }
 
-fn bus(root: &Reader<'_>) -> Option<Bus> {
-    let reader = back_end(root, &keys::BUS, &["nats"])?;
-    reader.choice("kind", &[("embedded", Bus::Embedded)])
+fn cache(root: &Reader<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>) -> Option<Cache> {
+    let reader = root.table("cache", &keys::CACHE, &[])?;
+    let prefix = prefix(&reader);
+    match reader.choice("kind", &[("memory", Kind::Own), ("redis", Kind::Engine)])? {
+        Kind::Own => {
+            unused_url(&reader, "redis", warnings);
+            Some(Cache::Memory)
+        }
+        Kind::Engine => {
+            let url = provider::engine_url(&reader, sources, &["redis", "rediss"])?;
+            Some(Cache::Redis { url, prefix: prefix? })
+        }
+    }
+}
+
+fn bus(root: &Reader<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>) -> Option<Bus> {
+    let reader = root.table("bus", &keys::BUS, &[])?;
+    let prefix = prefix(&reader);
+    match reader.choice("kind", &[("embedded", Kind::Own), ("nats", Kind::Engine)])? {
+        Kind::Own => {
+            unused_url(&reader, "nats", warnings);
+            Some(Bus::Embedded)
+        }
+        Kind::Engine => {
+            let url = provider::engine_url(&reader, sources, &["nats", "tls"])?;
+            Some(Bus::Nats { url, prefix: prefix? })
+        }
+    }
+}
+
+/// Whoever writes a URL that nobody uses may have wanted the engine.
+fn unused_url(reader: &Reader<'_>, engine: &str, warnings: &mut Vec<String>) {
+    let given = ["url", "url_file"].into_iter().find(|key| reader.get(key).is_some());
+    if let Some(key) = given {
+        let key = reader.path_of(key);
+        warnings
+            .push(format!("{key}: not used by this kind; set kind = \"{engine}\" or remove it"));
+    }
+}
+
+fn prefix(reader: &Reader<'_>) -> Option<String> {
+    let prefix = reader.text("prefix")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if prefix.is_empty() || prefix.len() > NAME_BYTES_MAX || !prefix.chars().all(fits) {
+        let hint = format!("use 1 to {NAME_BYTES_MAX} letters, digits, '-' or '_'");
+        reader.fault("prefix", "not fit for names of keys", hint);
+        return None;
+    }
+    Some(prefix.to_owned())
 }
 
 fn gateway(root: &Reader<'_>) -> Option<Gateway> {

@@ -58,6 +58,7 @@ use self::live::ChainLive;
 use self::measure::Measures;
 use self::rest::Api;
 use crate::config;
+use crate::store::cache::Answers;
 use crate::store::read::Queries;
 
 pub use self::openapi::document as openapi_document;
@@ -77,6 +78,8 @@ pub struct Parts {
     /// Further routes behind the same edge: `/rpc/{chain_id}`. Must not set a fallback.
     pub rpc: Router,
     pub version: String,
+    /// Where hot documents are kept for all gateways; none in a process of its own.
+    pub kept: Option<Arc<dyn Answers>>,
 }
 
 /// Every route behind the edge.
@@ -88,11 +91,17 @@ pub fn build(mut parts: Parts) -> Router {
         strict_transport: parts.config.own_origin().starts_with("https://"),
     };
     let cors = cors(&parts.config.cors_origins);
+    let kept = parts.kept.take();
     let api = Api::new(parts);
+    if let Some(kept) = kept {
+        api.keep_in(kept);
+    }
     let worth =
         SizeAbove::new(COMPRESS_ABOVE_BYTES).and(NotForContentType::const_new("text/event-stream"));
     let compression = CompressionLayer::new().compress_when(worth);
-    let table = routes::router().with_state(api.clone()).layer(compression.clone());
+    let hot = from_fn_with_state(api.clone(), rest::kept::kept);
+    let table =
+        routes::router().route_layer(hot).with_state(api.clone()).layer(compression.clone());
     Router::new()
         .merge(table)
         .merge(rpc)
@@ -106,6 +115,15 @@ pub fn build(mut parts: Parts) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(edge, edge::edge))
         .layer(cors)
+}
+
+/// The probes alone: for a process that serves no data.
+pub fn build_probes(parts: Parts) -> Router {
+    let api = Api::new(parts);
+    routes::probes()
+        .with_state(api)
+        .fallback(route_unknown)
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 async fn route_unknown() -> Response {

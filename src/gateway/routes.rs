@@ -134,8 +134,19 @@ pub(in crate::gateway) fn find(method: &Method, path: &str) -> Option<&'static R
 
 /// All rows that are answered here.
 pub(in crate::gateway) fn router() -> Router<Api> {
-    ROUTES.iter().fold(Router::new(), |router, route| match route.answer {
-        Some(answer) => router.route(route.path, answer()),
-        None => router,
+    of(|_| true)
+}
+
+/// The rows that cost nothing: probes, and all that a process without clients answers.
+pub(in crate::gateway) fn probes() -> Router<Api> {
+    of(|route| route.cost == 0)
+}
+
+fn of(chosen: impl Fn(&Route) -> bool) -> Router<Api> {
+    ROUTES.iter().filter(|route| chosen(route)).fold(Router::new(), |router, route| {
+        match route.answer {
+            Some(answer) => router.route(route.path, answer()),
+            None => router,
+        }
     })
 }

@@ -26,6 +26,23 @@ impl StoreError {
     }
 }
 
+/// Why a bus did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    /// Not reached, or it answers with a fault; what was asked may or may not have happened.
+    #[error("bus unavailable: {0}")]
+    Unavailable(String),
+    /// Another publisher has appended meanwhile.
+    #[error("stream {stream} does not end at {expected} any more")]
+    Moved { stream: String, expected: u64 },
+    /// Too large, or a name that the back end cannot hold.
+    #[error("message refused: {0}")]
+    Refused(String),
+    /// The address of the configuration cannot be used.
+    #[error("bus url: {0}")]
+    BadUrl(String),
+}
+
 /// Why a chain's pipeline stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {

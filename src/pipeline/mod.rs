@@ -1,13 +1,15 @@
 //! Order, back-pressure and durability: what a chain says becomes what a store holds, exactly once.
 //!
 //! Owns the ports: [`handler::Handler`] for plugins, [`store::Store`] for back ends, [`sink::Sink`] for
-//! whoever waits on commits. Knows no database, no network and no plugin by name.
+//! whoever waits on commits, [`bus::Bus`] for whoever acts on them elsewhere. Knows no database, no network and no plugin by name.
 
 pub mod handler;
 
 pub mod store;
 
 pub mod sink;
+
+pub mod bus;
 
 pub mod apply;
 

@@ -8,6 +8,8 @@ pub mod records;
 
 pub mod embedded;
 
+pub mod cache;
+
 pub mod mongo;
 
 mod codec;

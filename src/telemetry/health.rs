@@ -19,6 +19,8 @@ pub enum ChainState {
     Backfilling,
     /// At the head.
     Live,
+    /// Another process is the active one; this one takes over when that ends.
+    Standby,
     /// Nothing new for longer than there should be; tries on.
     Stalled,
     /// Stopped; needs an operator.
@@ -32,6 +34,7 @@ impl ChainState {
             Self::Starting => "starting",
             Self::Backfilling => "backfilling",
             Self::Live => "live",
+            Self::Standby => "standby",
             Self::Stalled => "stalled",
             Self::Failed => "failed",
         }
@@ -102,7 +105,10 @@ impl Snapshot {
         let chains = self
             .chains
             .iter()
-            .filter(|(_, chain)| !matches!(chain.state, ChainState::Backfilling | ChainState::Live))
+            .filter(|(_, chain)| {
+                use ChainState::{Backfilling, Live, Standby};
+                !matches!(chain.state, Backfilling | Live | Standby)
+            })
             .map(|(id, chain)| {
                 format!("chain {id} is {}{}", chain.state.as_str(), because(&chain.detail))
             });

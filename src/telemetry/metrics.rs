@@ -91,10 +91,11 @@ metrics! {
     ChainLagSeconds: G, "rwahub_chain_lag_seconds", "seconds", ["chain"], "How long the index has been behind the head without reaching it; 0 at the head.";
     ChainHeadAge: G, "rwahub_chain_head_age_seconds", "seconds", ["chain"], "Time since providers last showed a new head.";
     ChainUnverified: G, "rwahub_chain_unverified_blocks", "blocks", ["chain"], "Indexed blocks above the last one up to which everything is proven.";
-    ChainState: G, "rwahub_chain_index_state", "state", ["chain"], "What the index does: 0 starting, 1 backfilling, 2 live, 3 stalled, 4 failed.";
+    ChainState: G, "rwahub_chain_index_state", "state", ["chain"], "What the index does: 0 starting, 1 backfilling, 2 live, 3 stalled, 4 failed, 5 standing by.";
     ChainDisagreements: C, "rwahub_chain_provider_disagreements_total", "disagreements", [], "Blocks of which a provider said what the proven receipts refute.";
     ChainGasPrice: G, "rwahub_chain_gas_price_wei", "wei", ["chain"], "What eth_gasPrice last answered.";
     ChainTransactions: C, "rwahub_chain_transactions_total", "transactions", ["outcome"], "Transactions of blocks whose receipts were read, by outcome (success, reverted).";
+    ChainActive: G, "rwahub_chain_active_state", "state", ["chain"], "1 while this process holds the chain's lease and indexes it, 0 while it stands by.";
     ChainReorgs: C, "rwahub_chain_reorgs_total", "reorgs", ["chain"], "Reorgs undone and replayed.";
     ChainReorgDepth: H(REORG_BLOCKS), "rwahub_chain_reorg_depth_blocks", "blocks", ["chain"], "Blocks that a reorg took back.";
 
@@ -141,6 +142,14 @@ metrics! {
     BackupVerified: G, "rwahub_backup_verified_state", "state", [], "The last restore drill: 0 there was none, 1 passed, 2 failed.";
     BackupRpo: G, "rwahub_backup_recovery_point_seconds", "seconds", [], "Data that would be lost by restoring the drilled backup: its age at the drill.";
     BackupRto: G, "rwahub_backup_recovery_time_seconds", "seconds", [], "Time that the last drill took from archive to checked store.";
+
+    CacheLookups: C, "rwahub_cache_lookups_total", "lookups", ["cache", "outcome"], "Looks into kept answers, by engine (memory, redis) and outcome (hit, miss).";
+    CacheHitRatio: G, "rwahub_cache_hit_ratio", "ratio", ["cache"], "Share of looks into kept answers that found one, since the start.";
+    CacheFaults: C, "rwahub_cache_faults_total", "faults", ["kind"], "Calls that the shared cache did not answer in time or refused.";
+    RelayPublished: C, "rwahub_relay_published_messages_total", "messages", [], "Messages that the relay from feed to bus has published.";
+    RelayFeed: G, "rwahub_relay_feed_entry", "entry", [], "Feed entry up to which the relay has published.";
+    RelayInterruptions: C, "rwahub_relay_interruptions_total", "interruptions", [], "Times that the relay had to look again where the bus stands.";
+    LimitsLocal: C, "rwahub_limits_local_charges_total", "charges", [], "Charges judged by this process's share because the shared count was away.";
 }
 
 /// Handle to what has been recorded; cheap to clone.
@@ -284,6 +293,12 @@ impl Gauge {
     #[expect(clippy::cast_precision_loss, reason = "block numbers and bytes stay below 2^53")]
     pub fn set(&self, value: u64) {
         self.0.set(value as f64);
+    }
+
+    /// Replaces the value by `part` of `whole`.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio is no exact number")]
+    pub fn set_ratio(&self, part: u64, whole: u64) {
+        self.0.set(part as f64 / whole.max(1) as f64);
     }
 
     /// One more; the guard takes it back when dropped.

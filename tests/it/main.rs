@@ -25,6 +25,7 @@ mod e2e_live;
 mod e2e_rpc_clients;
 mod e2e_sign_in;
 mod e2e_suite;
+mod engines;
 mod fuzz;
 mod made_blocks;
 mod mongo_crash;

@@ -95,7 +95,7 @@ pub(crate) fn between(dice: &mut Dice, low: u64, high: u64) -> u64 {
     low + dice.below(usize::try_from(high - low + 1).expect("small")) as u64
 }
 
-fn one_in(dice: &mut Dice, chance: usize) -> bool {
+pub(crate) fn one_in(dice: &mut Dice, chance: usize) -> bool {
     dice.below(chance) == 0
 }
 
@@ -361,7 +361,7 @@ pub(crate) async fn step(sim: &Sim, dice: &mut Dice, daemon: &mut Daemon) -> Res
 
 /// Every log of the suites in order, whether an ABI reads it or not: block hash and index. Other
 /// contracts of the world are not ours.
-fn true_logs(sim: &Sim) -> Vec<(String, u64)> {
+pub(crate) fn true_logs(sim: &Sim) -> Vec<(String, u64)> {
     let head = sim.truth().head().number;
     let logs = sim.truth().logs(BlockRange { from: 0, to: head }).expect("small");
     let suites = suites(sim);
@@ -370,7 +370,7 @@ fn true_logs(sim: &Sim) -> Vec<(String, u64)> {
     logs.map(|log| (log.head.block_hash.to_string(), log.head.log_index.into())).collect()
 }
 
-fn difference<T: Ord + Clone + std::fmt::Debug>(
+pub(crate) fn difference<T: Ord + Clone + std::fmt::Debug>(
     what: &str,
     ours: &BTreeSet<T>,
     truth: &BTreeSet<T>,

@@ -24,11 +24,13 @@ pub(in crate::gateway) mod trail;
 
 mod tail;
 
+pub(in crate::gateway) mod kept;
+
 mod export;
 
 pub(in crate::gateway) mod query;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -41,6 +43,7 @@ use super::auth::Auth;
 use super::error::{Class, Problem};
 use super::limits::{COST_READ, Caller, Limiter};
 use super::live::ChainLive;
+use crate::store::cache::Answers;
 use crate::store::read::Queries;
 use crate::telemetry::metrics::{self, Gauge, Metric};
 use crate::types::chain::ChainId;
@@ -76,6 +79,8 @@ pub(in crate::gateway) struct ApiParts {
     pub(in crate::gateway) exports: Arc<Semaphore>,
     /// Chains seen in the store, so that a filter on one costs no query.
     chains: RwLock<Vec<ChainId>>,
+    /// Where hot documents are kept for all gateways.
+    kept: OnceLock<Arc<dyn Answers>>,
 }
 
 impl std::ops::Deref for Api {
@@ -106,7 +111,13 @@ impl Api {
             running_now: metrics::gauge(Metric::GatewayRunning, &[]),
             exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             chains: RwLock::default(),
+            kept: OnceLock::new(),
         }))
+    }
+
+    /// Keeps hot documents in a cache that processes share.
+    pub(in crate::gateway) fn keep_in(&self, answers: Arc<dyn Answers>) {
+        self.kept.set(answers).ok();
     }
 
     /// The problem of a chain that is not in the index, naming those that are.

@@ -24,6 +24,7 @@ use crate::gateway::auth::{self, Auth};
 use crate::gateway::live::{ChainHead, ChainLive, Component, ComponentState};
 use crate::gateway::{Parts, build};
 use crate::pipeline::error::StoreError;
+use crate::store::cache::Answers;
 use crate::store::read::{
     ChainIndex, ContractFilter, EventQuery, HolderRecord, HoldersPage, Order, Page, Queries,
     QueryError, TokenRecord,
@@ -190,6 +191,14 @@ impl Fake {
     }
 
     pub(super) fn router_with(self: &Arc<Self>, config: config::Gateway) -> Router {
+        self.router_keeping(config, None)
+    }
+
+    pub(super) fn router_keeping(
+        self: &Arc<Self>,
+        config: config::Gateway,
+        kept: Option<Arc<dyn Answers>>,
+    ) -> Router {
         let echo = |body: axum::body::Bytes| async move { body };
         let rpc = Router::new().route("/rpc/{chain_id}", axum::routing::post(echo));
         build(Parts {
@@ -200,6 +209,7 @@ impl Fake {
             auth: self.auth.clone(),
             rpc,
             version: "0.1.0".into(),
+            kept,
         })
     }
 

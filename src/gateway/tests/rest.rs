@@ -10,6 +10,8 @@ use tower::ServiceExt as _;
 
 use super::fake::{ALICE, Answer, Fake, get, get_with, send};
 use crate::gateway::live::ComponentState;
+use crate::store::cache::Answers;
+use crate::store::cache::memory::Memory;
 
 fn is_problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
@@ -349,4 +351,25 @@ async fn a_query_that_hangs_is_given_up_and_a_full_service_says_so() {
     is_problem(answers.iter().find(|answer| answer.status == 503).unwrap(), 503, "overloaded");
     fake.slow.store(false, Ordering::SeqCst);
     assert_eq!(get(&router, "/api/v1/tokens").await.status, StatusCode::OK, "all places are back");
+}
+
+#[tokio::test]
+async fn hot_documents_are_kept_for_all_gateways_until_the_feed_moves() {
+    let fake = Arc::new(Fake::default());
+    let kept: Arc<dyn Answers> = Arc::new(Memory::default());
+    let one = fake.router_keeping(Fake::config(), Some(kept.clone()));
+    let two = fake.router_keeping(Fake::config(), Some(kept));
+    let first = get(&one, "/api/v1/tokens").await;
+    assert_eq!(first.status, StatusCode::OK);
+    fake.broken.store(true, Ordering::SeqCst);
+    let second = get(&two, "/api/v1/tokens").await;
+    assert_eq!((second.status, &second.text), (StatusCode::OK, &first.text), "found by the other");
+    let tag = first.header("etag");
+    assert_eq!(second.header("etag"), tag);
+    let unchanged = get_with(&two, "/api/v1/tokens", &[("if-none-match", tag)]).await;
+    assert_eq!(unchanged.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(get(&two, "/api/v1/tokens?limit=1").await.status, 503, "another question");
+    assert_eq!(get(&two, "/api/v1/events").await.status, 503, "not a hot document");
+    fake.publish(Vec::new());
+    assert_eq!(get(&one, "/api/v1/tokens").await.status, 503, "the index has moved on");
 }

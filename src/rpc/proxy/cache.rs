@@ -4,6 +4,8 @@
 //! same number becomes another question. An answer that speaks of a recent block is given out only
 //! while that block is canonical. Nulls are never kept; of errors only reverts at a fixed block.
 
+use std::sync::{Arc, OnceLock};
+
 use alloy_primitives::B256;
 use bytes::Bytes;
 use quick_cache::sync::{Cache, PlaceholderGuard};
@@ -44,9 +46,7 @@ impl Weighter<Key, Kept> for ByBytes {
 
 type Store = Cache<Key, Kept, ByBytes>;
 
-/// The right to answer a question, held by one request at a time. Dropping it unanswered hands it to
-/// the next one that waits.
-pub(super) type Turn<'a> = PlaceholderGuard<
+type Guard<'a> = PlaceholderGuard<
     'a,
     Key,
     Kept,
@@ -55,21 +55,68 @@ pub(super) type Turn<'a> = PlaceholderGuard<
     quick_cache::sync::DefaultLifecycle<Key, Kept>,
 >;
 
+/// The right to answer a question, held by one request at a time. Dropping it unanswered hands it to
+/// the next one that waits.
+pub(super) struct Turn<'a> {
+    guard: Guard<'a>,
+    key: &'a Key,
+    second: Option<&'a dyn SecondLevel>,
+}
+
+impl std::fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn").field("key", self.key).finish_non_exhaustive()
+    }
+}
+
+/// A cache behind this one, shared by several processes. It gets answers about final blocks alone:
+/// what a reorg may replace is judged by the process that saw the head.
+#[async_trait::async_trait]
+pub trait SecondLevel: std::fmt::Debug + Send + Sync {
+    /// The answer as it was put; `None` also when the cache is away.
+    async fn get(&self, question: &[u8]) -> Option<Bytes>;
+    /// Keeps an answer, or not; must not block.
+    fn put(&self, question: Bytes, answer: Bytes);
+}
+
+/// First byte of an answer of the second level.
+const RESULT: u8 = b'r';
+const ERROR: u8 = b'e';
+
 /// Kept answers and questions under way.
 #[derive(Debug)]
 pub(super) struct Answers {
     store: Store,
+    second: OnceLock<Arc<dyn SecondLevel>>,
 }
 
 impl Answers {
     pub(super) fn new(bytes_max: u64) -> Self {
         let items = usize::try_from(bytes_max / ENTRY_BYTES).unwrap_or(usize::MAX).max(16);
-        Self { store: Cache::with_weighter(items, bytes_max.max(1), ByBytes) }
+        let store = Cache::with_weighter(items, bytes_max.max(1), ByBytes);
+        Self { store, second: OnceLock::new() }
+    }
+
+    /// Puts a cache behind this one; the first one stays.
+    pub(super) fn back_with(&self, second: Arc<dyn SecondLevel>) {
+        self.second.set(second).ok();
     }
 
     /// The kept answer, or the turn to find one. Equal questions wait for each other.
-    pub(super) async fn get(&self, key: &Key) -> Result<Kept, Turn<'_>> {
-        self.store.get_value_or_guard_async(key).await
+    pub(super) async fn get<'a>(&'a self, key: &'a Key) -> Result<Kept, Turn<'a>> {
+        let guard = match self.store.get_value_or_guard_async(key).await {
+            Ok(kept) => return Ok(kept),
+            Err(guard) => guard,
+        };
+        let second = self.second.get().map(|second| &**second);
+        if let Some(second) = second
+            && let Some(outcome) = second.get(key).await.and_then(unpack)
+        {
+            let kept = Kept { outcome, pin: None };
+            drop(guard.insert(kept.clone()));
+            return Ok(kept);
+        }
+        Err(Turn { guard, key, second })
     }
 
     /// Looks without waiting for anybody.
@@ -97,8 +144,31 @@ impl Answers {
             Outcome::Result(_) => Outcome::Result(body),
             Outcome::Error(_) => Outcome::Error(body),
         };
+        if let (Some(second), None) = (turn.second, kept.pin) {
+            second.put(turn.key.clone(), pack(&outcome));
+        }
         // Fails when the entry was removed meanwhile, which is as good as not kept.
-        drop(turn.insert(Kept { outcome, pin: kept.pin }));
+        drop(turn.guard.insert(Kept { outcome, pin: kept.pin }));
+    }
+}
+
+fn pack(outcome: &Outcome) -> Bytes {
+    let (mark, body) = match outcome {
+        Outcome::Result(body) => (RESULT, body),
+        Outcome::Error(body) => (ERROR, body),
+    };
+    let mut packed = Vec::with_capacity(body.len() + 1);
+    packed.push(mark);
+    packed.extend_from_slice(body);
+    packed.into()
+}
+
+fn unpack(packed: Bytes) -> Option<Outcome> {
+    let body = packed.slice(1.min(packed.len())..);
+    match packed.first() {
+        Some(&RESULT) => Some(Outcome::Result(body)),
+        Some(&ERROR) => Some(Outcome::Error(body)),
+        _ => None,
     }
 }
 
@@ -176,6 +246,44 @@ mod tests {
         let body = Bytes::from_static(b"1");
         Answers::keep(turn, Kept { outcome: Outcome::Result(body), pin: None });
         assert!(answers.get(&question).await.is_ok());
+    }
+
+    #[derive(Debug, Default)]
+    struct Second(std::sync::Mutex<std::collections::HashMap<Bytes, Bytes>>);
+
+    #[async_trait::async_trait]
+    impl SecondLevel for Second {
+        async fn get(&self, question: &[u8]) -> Option<Bytes> {
+            self.0.lock().expect("lock").get(question).cloned()
+        }
+
+        fn put(&self, question: Bytes, answer: Bytes) {
+            self.0.lock().expect("lock").insert(question, answer);
+        }
+    }
+
+    #[tokio::test]
+    async fn final_answers_reach_other_processes_and_others_do_not() {
+        let second = Arc::new(Second::default());
+        let (one, two) = (Answers::new(1 << 20), Answers::new(1 << 20));
+        one.back_with(second.clone());
+        two.back_with(second);
+        let (last, error, recent) = (key("m", &["1"]), key("m", &["2"]), key("m", &["3"]));
+        let body = Bytes::from_static(b"\"x\"");
+        for (question, outcome, pin) in [
+            (&last, Outcome::Result(body.clone()), None),
+            (&error, Outcome::Error(body.clone()), None),
+            (&recent, Outcome::Result(body.clone()), Some((7, B256::ZERO))),
+        ] {
+            let turn = one.get(question).await.expect_err("new");
+            Answers::keep(turn, Kept { outcome, pin });
+        }
+        let kept = two.get(&last).await.expect("from the second level");
+        assert!(matches!(kept.outcome, Outcome::Result(found) if found == body));
+        let kept = two.get(&error).await.expect("from the second level");
+        assert!(matches!(kept.outcome, Outcome::Error(found) if found == body));
+        assert!(two.peek(&last).is_some(), "kept here as well");
+        assert!(two.get(&recent).await.is_err(), "a reorg may replace it");
     }
 
     #[tokio::test]

@@ -50,6 +50,7 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use self::cache::Answers;
+pub use self::cache::SecondLevel;
 use self::feed::Feed;
 use self::filters::{FilterCall, Filters};
 use self::index::LogIndex;
@@ -201,6 +202,11 @@ impl Proxy {
     pub fn with_index(mut self, index: Arc<dyn LogIndex>) -> Self {
         self.index = Some(index);
         self
+    }
+
+    /// Puts a cache that processes share behind this door's own.
+    pub fn back_with(&self, second: Arc<dyn SecondLevel>) {
+        self.answers.back_with(second);
     }
 
     /// The limits that hold here.

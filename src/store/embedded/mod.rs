@@ -3,6 +3,7 @@
 //! Serves one process. What several machines share is another back end's business.
 
 pub(in crate::store) mod backup;
+mod bus;
 mod chains;
 mod checkpoint;
 mod commit;

@@ -13,7 +13,7 @@ use crate::pipeline::error::StoreError;
 const APPLICATION_ID: i32 = 0x5257_4148;
 
 /// Step `n` turns version `n` into `n + 1`. Never edit a step that has been released; add one.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, super::bus::SCHEMA];
 
 const V1: &str = "
 CREATE TABLE setting(key TEXT PRIMARY KEY, value) WITHOUT ROWID;

@@ -46,12 +46,45 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the thread can be asked for.
 #[derive(Debug)]
 pub(super) enum Command {
-    OpenChain { chain: ChainId, name: String, reply: Reply<()> },
-    Commit { unit: Arc<CommitUnit>, reply: Reply<u64> },
-    Finalize { chain: ChainId, block: u64, reply: Reply<u64> },
-    EndBulk { reply: Reply<()> },
-    CoveredSince { chain: ChainId, filters: String, reply: Reply<u64> },
-    PutMetadata { chain: ChainId, token: Address, metadata: TokenMetadata, reply: Reply<()> },
+    OpenChain {
+        chain: ChainId,
+        name: String,
+        reply: Reply<()>,
+    },
+    Commit {
+        unit: Arc<CommitUnit>,
+        reply: Reply<u64>,
+    },
+    Finalize {
+        chain: ChainId,
+        block: u64,
+        reply: Reply<u64>,
+    },
+    EndBulk {
+        reply: Reply<()>,
+    },
+    CoveredSince {
+        chain: ChainId,
+        filters: String,
+        reply: Reply<u64>,
+    },
+    PutMetadata {
+        chain: ChainId,
+        token: Address,
+        metadata: TokenMetadata,
+        reply: Reply<()>,
+    },
+    /// Work of the bus on its own tables; it sends its own answer.
+    With(Job),
+}
+
+/// Work that needs the write connection.
+pub(super) struct Job(Box<dyn FnOnce(&mut Connection) + Send>);
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
 }
 
 /// The way to the thread.
@@ -102,6 +135,19 @@ impl Writer {
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.send(command(reply)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Runs `work` on the write connection, between units.
+    pub(super) async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(|reply| {
+            Command::With(Job(Box::new(move |connection| {
+                reply.send(Ok(work(connection))).ok();
+            })))
+        })
+        .await
     }
 }
 
@@ -179,6 +225,7 @@ impl Work {
             Command::PutMetadata { chain, token, metadata, reply } => {
                 reply.send(self.put_metadata(chain, &token, &metadata)).ok();
             }
+            Command::With(Job(work)) => work(&mut self.committer.connection),
         }
     }
 
