@@ -2,6 +2,7 @@
 import { lazy } from "react";
 import { Route, Switch } from "wouter";
 import { NotFound, Settings, SideFrame, start, type Place } from "../ui/frame";
+import { SessionCorner } from "../ui/sign-in";
 
 const pages = () => import("./pages");
 const Overview = lazy(() => pages().then((page) => ({ default: page.Overview })));
@@ -10,6 +11,12 @@ const TokenDetail = lazy(() => pages().then((page) => ({ default: page.TokenDeta
 const Events = lazy(() => pages().then((page) => ({ default: page.Events })));
 const Indexer = lazy(() => pages().then((page) => ({ default: page.Indexer })));
 const SystemPage = lazy(() => pages().then((page) => ({ default: page.SystemPage })));
+const control = () => import("./control");
+const People = lazy(() => control().then((page) => ({ default: page.People })));
+const Audit = lazy(() => control().then((page) => ({ default: page.Audit })));
+const Providers = lazy(() => control().then((page) => ({ default: page.Providers })));
+const Account = lazy(() => import("../ui/account").then((page) => ({ default: page.Account })));
+const Keys = lazy(() => import("../ui/account").then((page) => ({ default: page.Keys })));
 const TransactionPage = lazy(() => import("../ui/transaction").then((page) => ({ default: page.TransactionPage })));
 
 const PLACES: Place[] = [
@@ -17,13 +24,18 @@ const PLACES: Place[] = [
   { path: "/tokens", label: "nav.tokens" },
   { path: "/events", label: "nav.events" },
   { path: "/indexer", label: "nav.indexer" },
+  { path: "/providers", label: "nav.providers" },
+  { path: "/users", label: "nav.people" },
+  { path: "/keys", label: "nav.keys" },
+  { path: "/audit", label: "nav.audit" },
   { path: "/system", label: "nav.system" },
+  { path: "/account", label: "nav.account" },
   { path: "/settings", label: "nav.settings" },
 ];
 
 start(
   "/admin",
-  <SideFrame part="app.admin" places={PLACES}>
+  <SideFrame part="app.admin" places={PLACES} end={<SessionCorner />}>
     <Switch>
       <Route path="/" component={Overview} />
       <Route path="/tokens" component={Tokens} />
@@ -31,6 +43,11 @@ start(
       <Route path="/transactions/:hash">{({ hash }) => <TransactionPage hash={hash} />}</Route>
       <Route path="/events" component={Events} />
       <Route path="/indexer" component={Indexer} />
+      <Route path="/providers" component={Providers} />
+      <Route path="/users" component={People} />
+      <Route path="/keys" component={Keys} />
+      <Route path="/audit" component={Audit} />
+      <Route path="/account" component={Account} />
       <Route path="/system" component={SystemPage} />
       <Route path="/settings" component={Settings} />
       <Route component={NotFound} />

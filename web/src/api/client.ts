@@ -55,15 +55,16 @@ export async function get<T>(path: string, query: Query = {}, signal?: AbortSign
     if (signal?.aborted) throw error;
     throw new Failure("network", error instanceof Error ? error.message : String(error), 0, null);
   }
-  if (!response.ok) throw await failure(response);
+  if (!response.ok) throw await problem(response);
   return (await response.json()) as T;
 }
 
-async function failure(response: Response): Promise<Failure> {
+/** The problem details of an answer that is not the wanted one. */
+export async function problem(response: Response): Promise<Failure> {
   const id = response.headers.get("x-request-id");
   try {
-    const problem = (await response.json()) as Schemas["Problem"];
-    return new Failure(problem.code, `${problem.title}: ${problem.detail}`, response.status, id);
+    const said = (await response.json()) as Schemas["Problem"];
+    return new Failure(said.code, `${said.title}: ${said.detail}`, response.status, id);
   } catch {
     return new Failure("unreadable", `HTTP ${response.status}`, response.status, id);
   }

@@ -5,7 +5,9 @@ import { createRoot } from "react-dom/client";
 import { Link, Router, useLocation } from "wouter";
 import { Failure } from "../api/client";
 import { LiveProvider, useLive } from "../api/live";
+import { SessionProvider } from "../api/session";
 import { LanguageProvider, useLanguage, useMoment, useT, type MessageKey } from "../i18n";
+import { WalletProvider } from "../wallet";
 import { Badge, Loading, Segments } from "./parts";
 import "./style.css";
 
@@ -27,9 +29,13 @@ export function start(base: string, page: ReactNode): void {
     <StrictMode>
       <LanguageProvider>
         <QueryClientProvider client={client}>
-          <LiveProvider>
-            <Router base={base}>{page}</Router>
-          </LiveProvider>
+          <SessionProvider>
+            <WalletProvider>
+              <LiveProvider>
+                <Router base={base}>{page}</Router>
+              </LiveProvider>
+            </WalletProvider>
+          </SessionProvider>
         </QueryClientProvider>
       </LanguageProvider>
     </StrictMode>,
