@@ -115,7 +115,10 @@ pub(super) async fn watch_head(
                 parts.health.head(chain.id, BlockId { number: head.number, hash: head.hash });
             }
             Some(Signal::Log(_)) => {}
-            None => return Ok(stop.cancelled().await),
+            None => {
+                stop.cancelled().await;
+                return Ok(());
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ fn logs_answer(input: &[u8]) {
     if let Ok(buffer) = logs::parse(input) {
         // What was taken must be walkable to its end.
         assert_eq!(
-            buffer.iter().map(|log| log.topics().len() + log.data.len()).count(),
+            buffer.iter().inspect(|log| assert!(log.topics().len() <= 4)).count(),
             buffer.len()
         );
     }

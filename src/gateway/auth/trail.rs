@@ -350,7 +350,7 @@ mod tests {
                 assert!(check(&exchanged, None).is_err(), "exchange {at}");
             }
         }
-        let mut longer = good.clone();
+        let mut longer = good;
         longer.push(export(13).pop().unwrap());
         assert!(matches!(check(&longer, None), Err(TrailError::TooLong(12))));
     }

@@ -88,10 +88,10 @@ pub(super) async fn run(
     owned: &mut Owned,
     attempt: Attempt,
 ) -> Result<u64, StoreError> {
-    if let Some(before) = owned.in_doubt.take() {
-        if let Some(seq) = resolve(tools, owned, &before, &attempt).await? {
-            return Ok(seq);
-        }
+    if let Some(before) = owned.in_doubt.take()
+        && let Some(seq) = resolve(tools, owned, &before, &attempt).await?
+    {
+        return Ok(seq);
     }
     let outcome = step(tools, owned, &attempt).await;
     if outcome.as_ref().is_err_and(StoreError::is_retryable) {

@@ -33,7 +33,7 @@ pub(super) fn block_start(block: u64) -> i64 {
 
 /// The last position of a block; one beyond reach counts as the last one.
 pub(super) fn block_end(block: u64) -> i64 {
-    block_start(block.min(BLOCK_MAX)) | (1 << INDEX_BITS) - 1
+    block_start(block.min(BLOCK_MAX)) | ((1 << INDEX_BITS) - 1)
 }
 
 /// Block and log index of a position.

@@ -208,7 +208,6 @@ pub(crate) async fn pages_are_whole_and_ordered_and_foreign_cursors_are_refused(
 
 pub(crate) async fn random_batches_leave_what_a_map_holds(backend: &impl Backend) {
     const SEED: u64 = 7;
-    println!("seed {SEED}");
     let mut random = StdRng::seed_from_u64(SEED);
     let store = backend.open().await;
     let mut model: BTreeMap<String, (u64, Value)> = BTreeMap::new();

@@ -72,7 +72,7 @@ impl Scene {
         let plain = send(tx.clone());
         let create =
             send(json!({"from": name("a2"), "data": "0x602a60005260206000f3", "gas": gas}));
-        let mut failing = tx.clone();
+        let mut failing = tx;
         failing["data"] = json!(name("tooMuch"));
         failing["from"] = json!(name("a3"));
         let failed = send(failing);
