@@ -33,8 +33,6 @@ const SIGNALS_MAX: usize = 1024;
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
 /// A stream is checked against the provider's head after this many poll intervals of silence.
 const SILENT_POLLS: u32 = 4;
-/// Who does not push is polled every so many intervals even while others push.
-const QUIET_POLLS: u32 = 10;
 /// Time for one poll of one provider.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -195,10 +193,9 @@ fn seat(
     let seat = Arc::new(Seat { endpoint: endpoint.clone(), last: Mutex::default() });
     let mut tasks = JoinSet::new();
     if endpoint.transport == Transport::WebSocket {
-        tasks.spawn(listen(pool.clone(), seat.clone(), desk.clone(), Topic::Heads));
+        tasks.spawn(listen(seat.clone(), desk.clone(), Topic::Heads));
         if !filters.is_empty() {
-            let topic = Topic::Logs(filters.to_vec());
-            tasks.spawn(listen(pool.clone(), seat.clone(), desk.clone(), topic));
+            tasks.spawn(listen(seat.clone(), desk.clone(), Topic::Logs(filters.to_vec())));
         }
     }
     // Each on its own: one that hangs must not hold up what the others say.
@@ -213,13 +210,13 @@ enum Topic {
 }
 
 /// Keeps one socket's subscriptions open.
-async fn listen(pool: Arc<Pool>, seat: Arc<Seat>, desk: Arc<Desk>, topic: Topic) {
+async fn listen(seat: Arc<Seat>, desk: Arc<Desk>, topic: Topic) {
     let endpoint = &seat.endpoint;
     let mut pauses = pauses();
     loop {
         let started = Instant::now();
         let ended = match &topic {
-            Topic::Heads => heads(&pool, &seat, &desk).await,
+            Topic::Heads => heads(&seat, &desk).await,
             Topic::Logs(filters) => hints(endpoint, &desk, filters).await,
         };
         if desk.sender.is_closed() {
@@ -237,7 +234,7 @@ async fn listen(pool: Arc<Pool>, seat: Arc<Seat>, desk: Arc<Desk>, topic: Topic)
 }
 
 /// Heads of one provider until the stream ends or turns out deaf.
-async fn heads(pool: &Pool, seat: &Seat, desk: &Desk) -> Result<(), RpcError> {
+async fn heads(seat: &Seat, desk: &Desk) -> Result<(), RpcError> {
     let endpoint = &seat.endpoint;
     let socket = endpoint.open_socket().await?;
     let mut stream = socket.subscribe(&b"[\"newHeads\"]"[..]).await?;
@@ -251,7 +248,6 @@ async fn heads(pool: &Pool, seat: &Seat, desk: &Desk) -> Result<(), RpcError> {
                 let Some(event) = head_event(&endpoint.name, raw) else { continue };
                 last = event.number;
                 seat.note(&event);
-                pool.judge_head(endpoint);
                 desk.note_push();
                 if !desk.send(Signal::Head(event)).await {
                     return Ok(());
@@ -305,21 +301,13 @@ async fn pass_on(provider: Arc<str>, desk: Arc<Desk>, mut stream: Subscription) 
 async fn poll(pool: Arc<Pool>, seat: Arc<Seat>, desk: Arc<Desk>) {
     let mut ticks = tokio::time::interval(desk.poll_interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut turn = 0u32;
     loop {
         ticks.tick().await;
-        turn = turn.wrapping_add(1);
-        // Who pushes itself needs no poll. Of the others the head rule may have to know, and now and then
-        // somebody should.
-        let pushes = seat.endpoint.health.pushes_heads();
-        let wanted = !pushes && (pool.head_quorum() > 1 || turn.is_multiple_of(QUIET_POLLS));
-        if desk.pushed_lately() && !wanted {
+        if desk.pushed_lately() {
             continue;
         }
         let Some(event) = poll_one(&pool, &seat.endpoint).await else { continue };
-        let news = seat.note(&event);
-        pool.judge_head(&seat.endpoint);
-        if news && !desk.send(Signal::Head(event)).await {
+        if seat.note(&event) && !desk.send(Signal::Head(event)).await {
             return;
         }
     }

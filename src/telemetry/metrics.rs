@@ -113,7 +113,6 @@ metrics! {
     RpcProviderHead: G, "rwahub_rpc_provider_head_block", "block", ["chain", "provider"], "Highest block that this provider has announced.";
     RpcBreaker: G, "rwahub_rpc_provider_breaker_state", "state", ["chain", "provider"], "Circuit breaker: 0 closed, 1 half open, 2 open.";
     RpcHeadLag: G, "rwahub_rpc_provider_head_lag_blocks", "blocks", ["chain", "provider"], "Blocks that a provider is behind the best of its chain.";
-    RpcMisdeeds: C, "rwahub_rpc_provider_misdeeds_total", "misdeeds", ["chain", "provider", "misdeed"], "False logs, false receipts, orphans and lags of this provider; `rwahub providers scorecard` has the evidence.";
 
     ProxyRequests: C, "rwahub_proxy_requests_total", "requests", ["chain", "method", "outcome"], "JSON-RPC calls of clients, by outcome.";
     ProxySeconds: H(ANSWER_SECONDS), "rwahub_proxy_request_seconds", "seconds", ["chain", "method"], "Time from call to answer of the JSON-RPC proxy.";

@@ -4,7 +4,6 @@
 //! RWAHUB_TEST_STREAMS_CLIENTS, _KILLS, _FORKS, _RESUMES and _SEED set the size; `make chaos` runs the full one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::Address;
@@ -57,17 +56,6 @@ impl Dice {
     }
 }
 
-/// Free ports below those that the system hands out by itself: a killed provider's port must not become the
-/// near end of somebody's connection, or of one from the daemon to that very port.
-fn low_ports() -> Vec<u16> {
-    static TURN: AtomicU16 = AtomicU16::new(0);
-    // Tests of one process run side by side.
-    let turn = TURN.fetch_add(1, Ordering::Relaxed) * 50;
-    let first = 20_000 + turn + u16::try_from(std::process::id() % 10_000).expect("small");
-    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (first..32_000).filter(free).take(PROVIDERS).collect()
-}
-
 /// Providers 0 and 1 push, provider 2 is polled.
 async fn world(seed: u64) -> (Sim, Setup) {
     let settings = Settings {
@@ -79,10 +67,7 @@ async fn world(seed: u64) -> (Sim, Setup) {
         holders: 12,
         live: false,
         quiet_every: 7,
-        providers: low_ports()
-            .into_iter()
-            .map(|port| ProviderSettings { port, ..ProviderSettings::default() })
-            .collect(),
+        providers: vec![ProviderSettings::default(); PROVIDERS],
         ..Settings::default()
     };
     let sim = Sim::start(settings).await.expect("a simulated chain");
@@ -317,15 +302,6 @@ async fn read(socket: &mut Socket, patience: Duration) -> Result<Value, String> 
     }
 }
 
-/// Opens a killed provider's port again; somebody else may have it for a moment.
-async fn restore(sim: &Sim, provider: usize) {
-    let until = Instant::now() + Duration::from_secs(90);
-    while let Err(error) = sim.restore(provider).await {
-        assert!(Instant::now() < until, "{error}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
 /// What happens to the chain and its providers.
 async fn moves(sim: &Sim, dice: &mut Dice, orders: &[watch::Sender<u64>]) {
     let (kills, forks) = (number("KILLS", 10), number("FORKS", 8));
@@ -344,7 +320,7 @@ async fn moves(sim: &Sim, dice: &mut Dice, orders: &[watch::Sender<u64>]) {
         match what {
             'k' => {
                 if let Some(dead) = dead.take() {
-                    restore(sim, dead).await;
+                    sim.restore(dead).await.expect("opens again");
                 }
                 let victim = dice.below(PROVIDERS as u64) as usize;
                 sim.kill(victim);
@@ -366,7 +342,7 @@ async fn moves(sim: &Sim, dice: &mut Dice, orders: &[watch::Sender<u64>]) {
         tokio::time::sleep(Duration::from_millis(100 + dice.below(200))).await;
     }
     if let Some(dead) = dead {
-        restore(sim, dead).await;
+        sim.restore(dead).await.expect("opens again");
     }
     // A fork to the same height may show itself with the next block only.
     drop(sim.mine(2));

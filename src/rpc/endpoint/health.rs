@@ -50,8 +50,6 @@ pub struct Health {
     calls: AtomicU64,
     failures: AtomicU64,
     head: AtomicU64,
-    /// Its head was well below those of the others when it was last heard.
-    lagging: AtomicBool,
     /// Streams of heads that are open.
     head_streams: AtomicU32,
     /// An operator took the provider out; calls under way end by themselves.
@@ -71,8 +69,6 @@ struct Notes {
     head_block: Option<(u64, B256)>,
     back_since: Option<Instant>,
     demoted_until: Option<Instant>,
-    strayed_until: Option<Instant>,
-    head_asked: Option<Instant>,
     recent: Recent,
 }
 
@@ -120,7 +116,6 @@ impl Health {
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             head: AtomicU64::new(0),
-            lagging: AtomicBool::new(false),
             head_streams: AtomicU32::new(0),
             drained: AtomicBool::new(false),
             notes: Mutex::default(),
@@ -173,26 +168,6 @@ impl Health {
         self.meter.head(head);
     }
 
-    /// The right to ask for the head once more, at most once in `every`.
-    pub fn take_head_question(&self, every: Duration) -> bool {
-        let mut notes = self.notes();
-        let due = notes.head_asked.is_none_or(|at| at.elapsed() >= every);
-        if due {
-            notes.head_asked = Some(Instant::now());
-        }
-        due
-    }
-
-    /// True when the head was well below those of the others when it was last heard.
-    pub fn is_lagging(&self) -> bool {
-        self.lagging.load(Ordering::Relaxed)
-    }
-
-    /// Notes how the head just heard compares with the others; true when it fell behind just now.
-    pub fn set_lagging(&self, lagging: bool) -> bool {
-        !self.lagging.swap(lagging, Ordering::Relaxed) && lagging
-    }
-
     /// The same with the head's hash.
     pub fn note_head_block(&self, number: u64, hash: B256) {
         self.notes().head_block = Some((number, hash));
@@ -223,16 +198,6 @@ impl Health {
     /// An answer of the provider was proven false.
     pub fn demote(&self) {
         self.notes().demoted_until = Some(Instant::now() + DEMOTED_FOR);
-    }
-
-    /// The provider named a block as the head that had been replaced long ago.
-    pub fn stray(&self) {
-        self.notes().strayed_until = Some(Instant::now() + DEMOTED_FOR);
-    }
-
-    /// True for a while after that: what it calls the head does not count.
-    pub fn has_strayed(&self) -> bool {
-        self.notes().strayed_until.is_some_and(|until| until > Instant::now())
     }
 
     /// True for a while after a false answer.

@@ -37,7 +37,7 @@ pub(super) async fn choose(
     let members = pool.endpoints();
     let allowed = allowed(&members, want)?;
     let Some(min_head) = want.options.min_head else {
-        return Ok(best(&allowed, want).clone());
+        return Ok(best(pool, &allowed, want).clone());
     };
     let has_head = |endpoints: &[&Arc<Endpoint>]| {
         endpoints
@@ -47,7 +47,6 @@ pub(super) async fn choose(
             .cloned()
             .collect::<Vec<_>>()
     };
-    refresh_heads(pool, &allowed, min_head);
     let mut ready = has_head(&allowed);
     if ready.is_empty() {
         let until = deadline.min(Instant::now() + PROBE_TIMEOUT);
@@ -60,25 +59,7 @@ pub(super) async fn choose(
         let text = format!("no provider has block {min_head} yet, the highest head is {highest}");
         return Err(RpcError::of_pool(ErrorClass::NotYet, text));
     }
-    Ok(best(&ready, want).clone())
-}
-
-/// While one provider pushes heads nobody polls the others: whoever seems too low for a call is asked, so
-/// that calls do not all go to who pushes.
-fn refresh_heads(pool: &Pool, allowed: &[&Arc<Endpoint>], min_head: u64) {
-    for endpoint in allowed.iter().filter(|e| e.health.head() < min_head) {
-        if endpoint.health.breaker.gate() == Gate::Closed
-            && endpoint.health.take_head_question(pool.poll_interval)
-        {
-            let (endpoint, pool) = (Arc::clone(endpoint), pool.this());
-            tokio::spawn(async move {
-                let failed = ask_head(&endpoint, Instant::now() + PROBE_TIMEOUT, false).await;
-                if let (None, Some(pool)) = (failed, pool.upgrade()) {
-                    pool.judge_head(&endpoint);
-                }
-            });
-        }
-    }
+    Ok(best(pool, &ready, want).clone())
 }
 
 /// The providers that may be asked at all.
@@ -104,7 +85,7 @@ fn allowed<'a>(
 }
 
 /// The best of `endpoints`, which holds at least one.
-fn best<'a>(endpoints: &[&'a Arc<Endpoint>], want: &Want<'_>) -> &'a Arc<Endpoint> {
+fn best<'a>(pool: &Pool, endpoints: &[&'a Arc<Endpoint>], want: &Want<'_>) -> &'a Arc<Endpoint> {
     let untried = |e: &&Arc<Endpoint>| !want.tried.contains(&e.name);
     let fit = |e: &&Arc<Endpoint>| {
         e.health.breaker.gate() == Gate::Closed
@@ -115,7 +96,7 @@ fn best<'a>(endpoints: &[&'a Arc<Endpoint>], want: &Want<'_>) -> &'a Arc<Endpoin
     let sound = |e: &&Arc<Endpoint>| {
         let health = &e.health;
         let may = !repeated || health.allows_retry();
-        may && !health.is_troubled() && !health.is_demoted() && !health.is_lagging()
+        may && !health.is_troubled() && !health.is_demoted() && !pool.lags(e)
     };
     let tier = |wanted: &dyn Fn(&&Arc<Endpoint>) -> bool| -> Vec<&Arc<Endpoint>> {
         endpoints.iter().copied().filter(wanted).collect()

@@ -11,7 +11,6 @@ use alloy_primitives::B256;
 use tokio::sync::watch;
 
 use super::Pool;
-use super::scorecard::Misdeed;
 use crate::config;
 use crate::rpc::endpoint::Endpoint;
 use crate::rpc::endpoint::breaker::Gate;
@@ -42,7 +41,7 @@ impl IntoIterator for Endpoints {
     type IntoIter = std::vec::IntoIter<Arc<Endpoint>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter().map(Arc::clone).collect::<Vec<_>>().into_iter()
+        self.0.to_vec().into_iter()
     }
 }
 
@@ -121,24 +120,16 @@ impl Pool {
         have.filter(|e| e.health.has_block(number, hash)).count() >= self.head_quorum()
     }
 
-    /// Compares a head that was just heard with the others. A single one that is ahead may be making it
-    /// up, so it takes two where there are two. A head heard long ago says nothing and is not judged.
-    pub(in crate::rpc) fn judge_head(&self, endpoint: &Endpoint) {
-        let (head, line) = (endpoint.health.head(), self.head_of(2));
-        let behind = head > 0 && head.saturating_add(LAG_BLOCKS_MAX) < line;
-        if endpoint.health.set_lagging(behind) {
-            let text = format!("at block {head} while others were at {line}");
-            self.accuse(&endpoint.name, Misdeed::Lag, (head, None), text);
-        }
+    /// True when a provider's head is well below what the others have. A single one that is ahead may
+    /// be making it up, so it takes two where there are two.
+    pub(in crate::rpc) fn lags(&self, endpoint: &Endpoint) -> bool {
+        let head = endpoint.health.head();
+        head > 0 && head.saturating_add(LAG_BLOCKS_MAX) < self.head_of(2)
     }
 
     /// The height that `count` providers reached; zero when fewer are known.
     fn head_of(&self, count: usize) -> u64 {
-        let members = self.members.borrow();
-        if count <= 1 {
-            let active = members.iter().filter(|e| !e.health.is_drained());
-            return active.map(|e| e.health.head()).max().unwrap_or(0);
-        }
+        let members = self.endpoints();
         let mut heads: Vec<_> =
             members.iter().filter(|e| !e.health.is_drained()).map(|e| e.health.head()).collect();
         heads.sort_unstable_by(|a, b| b.cmp(a));

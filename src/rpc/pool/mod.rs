@@ -18,8 +18,8 @@ pub mod scorecard;
 mod tally;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -37,7 +37,6 @@ use super::endpoint::{Endpoint, Genesis};
 use super::error::{ErrorClass, RpcError};
 use super::wire::{Call, hex};
 use crate::config;
-use crate::telemetry::metrics::{Metric, counter};
 use crate::types::chain::ChainId;
 use crate::types::clock::SystemClock;
 
@@ -52,8 +51,6 @@ const ITEMS_AGAIN_AT_ONCE: usize = 8;
 /// The providers of one chain.
 #[derive(Debug)]
 pub struct Pool {
-    /// For what goes on in the background.
-    this: Weak<Self>,
     chain: ChainId,
     poll_interval: Duration,
     /// Replaced as a whole when the configuration changes.
@@ -122,8 +119,7 @@ impl Pool {
         let genesis = Arc::new(Genesis::default());
         let endpoint = |p| Arc::new(Endpoint::new(chain.id, p, genesis.clone()));
         let endpoints = chain.providers.iter().map(endpoint).collect();
-        Arc::new_cyclic(|this| Self {
-            this: this.clone(),
+        Arc::new(Self {
             chain: chain.id,
             poll_interval: chain.poll_interval,
             members: watch::Sender::new(endpoints),
@@ -133,10 +129,6 @@ impl Pool {
             hedges: hedge::Budget::default(),
             tally: Tally::default(),
         })
-    }
-
-    fn this(&self) -> Weak<Self> {
-        self.this.clone()
     }
 
     /// What providers did wrong.
@@ -154,19 +146,11 @@ impl Pool {
     ) {
         if self.scorecard.note(provider, misdeed, block, detail) {
             log::warn!("{provider}: {} at block {}", misdeed.as_str(), block.0);
-            let chain = self.chain.to_string();
-            let labels = [chain.as_str(), &**provider, misdeed.as_str()];
-            counter(Metric::RpcMisdeeds, &labels).add(1);
         }
-        let Some(endpoint) = self.endpoint(provider) else { return };
-        match misdeed {
-            // For as long as it lags it comes last anyway.
-            Misdeed::Lag => {}
-            Misdeed::FalseLogs | Misdeed::FalseReceipts => endpoint.health.demote(),
-            Misdeed::Orphan => {
-                endpoint.health.demote();
-                endpoint.health.stray();
-            }
+        if misdeed != Misdeed::Lag
+            && let Some(endpoint) = self.endpoint(provider)
+        {
+            endpoint.health.demote();
         }
     }
 

@@ -67,7 +67,7 @@ impl Pool {
                     weight: endpoint.weight(),
                     breaker: health.breaker.gate().as_str(),
                     drained: health.is_drained(),
-                    demoted: Self::demotion(endpoint),
+                    demoted: self.demotion(endpoint),
                     throttled_for: health.throttled_for(),
                     head: Some(health.head()).filter(|head| *head > 0),
                     latency_ms: health.latency_micros() / 1000.0,
@@ -81,11 +81,11 @@ impl Pool {
             .collect()
     }
 
-    fn demotion(endpoint: &Endpoint) -> Option<&'static str> {
+    fn demotion(&self, endpoint: &Endpoint) -> Option<&'static str> {
         let health = &endpoint.health;
         let reasons = [
             (health.is_demoted(), "false answers"),
-            (health.is_lagging(), "head behind the others"),
+            (self.lags(endpoint), "head behind the others"),
             (health.is_troubled(), "fails often"),
         ];
         reasons.into_iter().find_map(|(holds, reason)| holds.then_some(reason))

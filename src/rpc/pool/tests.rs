@@ -291,25 +291,3 @@ async fn a_new_configuration_keeps_what_is_known_of_unchanged_providers() {
     }
     assert_eq!(nodes[1].calls("eth_foo"), before, "the removed one is not asked");
 }
-
-#[tokio::test]
-async fn who_seems_too_low_is_asked_so_that_calls_are_shared() {
-    let at_ten = || {
-        Script::new(|method, _| match method {
-            "eth_chainId" => Ok("\"0x1\"".into()),
-            "eth_blockNumber" => Ok("\"0xa\"".into()),
-            _ => Ok("1".into()),
-        })
-    };
-    let (pool, nodes) = pool(vec![at_ten(), at_ten()]).await;
-    // One pushes its heads; of the other nothing was heard for long.
-    pool.endpoint("p0").expect("there").health.note_head(10);
-    let until = Instant::now() + Duration::from_secs(5);
-    while nodes[1].calls("eth_foo") == 0 {
-        let call = Call::new("eth_foo", "[]");
-        pool.call_with(&call, &CallOptions::at_head(10)).await.expect("an answer");
-        assert!(Instant::now() < until, "all calls go to who pushes");
-        tokio::task::yield_now().await;
-    }
-    assert!(nodes[1].calls("eth_blockNumber") <= 2, "asked once, not with every call");
-}

@@ -91,25 +91,21 @@ impl Proxy {
         doubted.map(Heard::Doubted).ok_or_else(|| refused.unwrap_or_else(nobody))
     }
 
-    /// Notes an answer that proofs contradict. Only where every block is named by a hash that is still
-    /// canonical: else a reorg would look like a lie.
+    /// Notes an answer that proofs contradict. A null may be honest, and a reorg looks like a lie while
+    /// blocks are named by number.
     fn accuse(&self, belief: &Belief, answer: &Answer) {
-        let (misdeed, blocks) = match belief {
-            Belief::Logs(_, blocks) => (Misdeed::FalseLogs, &blocks[..]),
-            Belief::Receipts(which) => (Misdeed::FalseReceipts, std::slice::from_ref(which)),
+        let (misdeed, which) = match belief {
+            Belief::Logs(_, blocks) => (Misdeed::FalseLogs, blocks.first()),
+            Belief::Receipts(which) => (Misdeed::FalseReceipts, Some(which)),
             Belief::NotNull | Belief::Mined => return,
         };
+        let Some(Which::Hash(hash)) = which else { return };
         if answer.result.as_ref() == b"null" {
             return;
         }
-        let known = |which: &Which| match which {
-            Which::Hash(hash) => self.view.number_of(hash).map(|number| (number, *hash)),
-            Which::Number(_) | Which::Tag(_) => None,
-        };
-        let known: Option<Vec<_>> = blocks.iter().map(known).collect();
-        let Some((number, hash)) = known.and_then(|known| known.first().copied()) else { return };
-        let text = format!("not what receipts prove, in {} blocks from here", blocks.len());
-        self.pool.accuse(&answer.provider, misdeed, (number, Some(hash)), text);
+        let text = "its answer is not what the block's receipts root proves";
+        let block = self.view.number_of(hash).unwrap_or_default();
+        self.pool.accuse(&answer.provider, misdeed, (block, Some(*hash)), text);
     }
 
     async fn believes(&self, belief: &Belief, answer: &Answer) -> Result<bool, RpcError> {

@@ -50,11 +50,6 @@ impl Proxy {
         mut methods: impl Iterator<Item = &'a str>,
     ) -> Option<Tip> {
         if methods.any(|method| subject(method).is_of_head()) {
-            if self.pool.head_quorum() > 1 {
-                // A single provider's word is not the head here, so it is waited for.
-                let soon = tokio::time::timeout(self.limits.timeout, self.tip_soon());
-                return soon.await.ok().flatten();
-            }
             // Not knowing the head is better than not answering: the providers know it too.
             return tokio::time::timeout(TIP_TIMEOUT, self.view.tip()).await.ok().flatten();
         }

@@ -13,13 +13,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use rwahub::config::Transport;
-use rwahub::rpc::pool::scorecard::Misdeed;
 use rwahub::sim::{Caps, Fault, FaultRule, ProviderSettings, Settings, Vendor};
 use serde_json::json;
 use tokio::time::Instant;
 
 use self::workloads::Workload;
-use self::world::{Dice, PROVIDERS, World, hex, request, settings};
+use self::world::{Dice, PROVIDERS, World, request, settings};
 
 /// Share of requests that a fault strikes.
 const RATE: f64 = 0.3;
@@ -118,7 +117,7 @@ async fn no_fault_makes_an_answer_wrong_or_loses_an_item() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_best_provider_fails_no_call() {
     let seed = number("SEED", 1) as u64;
-    let (rate, seconds) = (number("RPS", 500) as u64, 3);
+    let (rate, seconds) = (number("RPS", 200) as u64, 3);
     let world = Arc::new(World::start(settings(seed), [Transport::Http; PROVIDERS]).await);
     world.settle(false).await.expect("a head");
     let best = world.pool.best(1)[0].clone();
@@ -148,7 +147,7 @@ async fn killing_the_best_provider_fails_no_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_log_queries_miss_nothing_and_add_nothing() {
-    let (seed, queries) = (number("SEED", 1) as u64, number("LOGS", 1_000));
+    let (seed, queries) = (number("SEED", 1) as u64, number("LOGS", 300));
     let mut settings = settings(seed);
     let lying = |text: &str| text.parse::<FaultRule>().expect("a fault");
     settings.providers[0] = ProviderSettings {
@@ -179,41 +178,4 @@ async fn random_log_queries_miss_nothing_and_add_nothing() {
         .await;
     let shown: Vec<_> = wrong.iter().take(5).map(String::as_str).collect();
     assert!(wrong.is_empty(), "{} of {queries} wrong:\n{}", wrong.len(), shown.join("\n"));
-    eprintln!("{queries} log queries, none wrong; {:?}", world.pool.scorecard().counts());
-    // Who lied is on record, with blocks that are of the chain; who was only limited is not.
-    let evidence = world.pool.scorecard().evidence();
-    let lied = |name: &str| evidence.iter().any(|e| &*e.provider == name);
-    assert!(lied("p0") && !lied("p2"), "{:?}", world.pool.scorecard().counts());
-    for one in evidence.iter().filter(|e| e.misdeed == Misdeed::FalseLogs) {
-        assert_eq!(world.sim.truth().hash(one.block), one.hash, "{one:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_see_no_block_that_too_few_providers_have() {
-    let seed = number("SEED", 1) as u64;
-    let mut settings = settings(seed);
-    settings.providers[1].lag_blocks = 2;
-    settings.providers[2].lag_blocks = 2;
-    let transports = [Transport::WebSocket, Transport::Http, Transport::Http];
-    let world = World::with_quorum(settings, transports, 2).await;
-    let mut highest = 0;
-    for round in 0..4 {
-        world.sim.mine(3).expect("mines");
-        let wanted = world.sim.truth().head().number - 2;
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
-            let height = hex(&world.call("eth_blockNumber", json!([])).await.expect("a head"));
-            assert!(height <= wanted, "round {round}: {height}, but two have {wanted}");
-            assert!(height >= highest, "round {round}: back from {highest} to {height}");
-            highest = height;
-            if height == wanted {
-                break;
-            }
-            assert!(Instant::now() < until, "round {round}: stays at {height} of {wanted}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let block = world.call("eth_getBlockByNumber", json!(["latest", false])).await;
-        assert_eq!(hex(&block.expect("a block")["number"]), wanted);
-    }
 }

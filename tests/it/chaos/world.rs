@@ -63,15 +63,6 @@ pub(super) fn settings(seed: u64) -> Settings {
 impl World {
     /// A world whose providers are reached as `transports` says.
     pub(super) async fn start(settings: Settings, transports: [Transport; PROVIDERS]) -> Self {
-        Self::with_quorum(settings, transports, 1).await
-    }
-
-    /// The same, where so many providers make the head.
-    pub(super) async fn with_quorum(
-        settings: Settings,
-        transports: [Transport; PROVIDERS],
-        head_quorum: usize,
-    ) -> Self {
         let sim = Sim::start(settings).await.expect("a simulated chain");
         let providers = transports.into_iter().enumerate().map(|(at, transport)| {
             let scheme = if transport == Transport::WebSocket { "ws" } else { "http" };
@@ -91,7 +82,7 @@ impl World {
             reorg_window_blocks: 64,
             verify: Verify::Receipts,
             poll_interval: Duration::from_millis(200),
-            head_quorum,
+            head_quorum: 1,
             providers: providers.collect(),
         };
         let pool = Pool::new(&chain);

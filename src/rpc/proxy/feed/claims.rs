@@ -41,6 +41,13 @@ impl Claims {
             let text = "named as the head long after it was replaced";
             pool.accuse(&event.provider, Misdeed::Orphan, (*number, Some(event.hash)), text);
         }
+        if let Some(endpoint) = pool.endpoint(&event.provider)
+            && pool.lags(&endpoint)
+        {
+            let (behind, head) = (event.number, pool.highest_head());
+            let text = format!("at block {behind} while others were at {head}");
+            pool.accuse(&event.provider, Misdeed::Lag, (behind, Some(event.hash)), text);
+        }
         self.by_provider.insert(event.provider.clone(), event);
     }
 
@@ -75,7 +82,7 @@ impl Claims {
     pub(super) fn best(&self, pool: &Pool, tip: Option<&BlockRef>) -> (Option<HeadEvent>, bool) {
         let honest = |event: &&HeadEvent| {
             pool.endpoint(&event.provider)
-                .is_some_and(|e| !e.health.has_strayed() && e.serves_our_chain())
+                .is_some_and(|e| !e.health.is_demoted() && e.serves_our_chain())
         };
         let mut said: Vec<_> = self.by_provider.values().filter(honest).collect();
         if said.is_empty() {
@@ -120,7 +127,6 @@ mod tests {
         };
         let endpoint = pool.endpoint(provider).expect("configured");
         endpoint.health.note_head_block(number, event.hash);
-        pool.judge_head(&endpoint);
         claims.note(pool, event);
     }
 

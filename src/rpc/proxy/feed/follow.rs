@@ -94,12 +94,9 @@ async fn step(shared: &Shared, claims: &mut Claims, steps: &mpsc::Sender<Step>) 
     let tip = shared.window().tip().map(|known| known.block);
     let (event, waits) = claims.best(&shared.pool, tip.as_ref());
     let unless_waiting = if waits { Progress::Waits } else { Progress::Done };
-    // A head below the window is an old one of ours, or of somebody who is far behind.
-    let is_news = |event: &HeadEvent| {
-        let window = shared.window();
-        event.number >= window.first_number() && !window.contains(&event.hash)
+    let Some(event) = event.filter(|event| !shared.window().contains(&event.hash)) else {
+        return unless_waiting;
     };
-    let Some(event) = event.filter(is_news) else { return unless_waiting };
     match branch_to(shared, &event).await {
         Ok(branch) => {
             let Some(switch) = announce_heads(shared, branch) else { return Progress::Waits };

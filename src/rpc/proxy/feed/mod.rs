@@ -44,8 +44,6 @@ const WINDOW_BLOCKS: usize = 256;
 const BASE_BLOCKS: u64 = 64;
 /// Time for the first head and for the blocks before it.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for hearing every provider's head: one that hangs has no say.
-const HEADS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Blocks waiting for their logs.
 const LOG_QUEUE_MAX: usize = 256;
 
@@ -230,14 +228,6 @@ impl Feed {
         latest: Which,
         options: &CallOptions,
     ) -> Result<Option<RpcHeader>, RpcError> {
-        if self.pool.head_quorum() > 1 {
-            // All are heard, then the highest block that enough of them have is the first one.
-            let heads = CallOptions { timeout: HEADS_TIMEOUT, ..options.clone() };
-            self.pool.latest_headers(&heads).await;
-            let number = self.pool.highest_head();
-            let options = CallOptions { min_head: Some(number), ..options.clone() };
-            return self.pool.header(Which::Number(number), &options).await;
-        }
         let head = self.pool.highest_head();
         let at_head = CallOptions { min_head: Some(head), ..options.clone() };
         match self.pool.header(latest, &at_head).await {
