@@ -41,7 +41,7 @@ impl IntoIterator for Endpoints {
     type IntoIter = std::vec::IntoIter<Arc<Endpoint>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.to_vec().into_iter()
+        self.0.iter().map(Arc::clone).collect::<Vec<_>>().into_iter()
     }
 }
 
