@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use rwahub::pipeline::store::{
-    CommitBlock, CommitMode, CommitUnit, ContractTag, Recognised, Store, Undo,
+    BlockDigest, CommitBlock, CommitMode, CommitUnit, ContractTag, Recognised, Store, Undo,
 };
 use rwahub::store::embedded;
 use rwahub::store::read::{ContractFilter, EventQuery, Order, Queries};
@@ -113,7 +113,8 @@ impl Maker {
         let mut made = 0;
         while made < logs {
             let block = self.next_block();
-            blocks.push(CommitBlock { block, proof: Proof::ReceiptsRoot });
+            let digest = Some(BlockDigest { content: block.hash, state: block.parent });
+            blocks.push(CommitBlock { block, proof: Proof::ReceiptsRoot, digest });
             for index in 0..LOGS_PER_BLOCK.min(logs - made) {
                 self.transfer(&mut buf, &block, index, &mut touched);
             }
@@ -145,6 +146,7 @@ impl Maker {
             undo,
             cursor: self.head,
             finalized: None,
+            parked: Vec::new(),
         }
     }
 

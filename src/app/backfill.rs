@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::build::Parts;
 use super::chain_task::ChainTask;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::pipeline::runner::Progress;
 use crate::store::read::Queries;
 use crate::types::chain::{BlockId, ChainId};
@@ -47,8 +47,7 @@ pub async fn run(
 ) -> Result<Report> {
     let started = Instant::now();
     let parts = Parts::build(config).await?;
-    let settings = config.chains.iter().find(|known| known.id == chain);
-    let settings = settings.with_context(|| unknown_chain(config, chain))?;
+    let settings = settings(config, chain)?;
     let pool = parts.pool(chain).with_context(|| unknown_chain(config, chain))?;
     let mut task = ChainTask::open(&parts, settings).await?;
     let from = index_of(&parts, chain).await?.0.map_or(settings.start_block, |tip| tip + 1);
@@ -87,6 +86,12 @@ async fn index_of(parts: &Parts, chain: ChainId) -> Result<(Option<u64>, Option<
     }))
 }
 
+/// The chain's part of the configuration.
+pub(super) fn settings(config: &Config, chain: ChainId) -> Result<&config::Chain> {
+    let found = config.chains.iter().find(|known| known.id == chain);
+    found.with_context(|| unknown_chain(config, chain))
+}
+
 fn unknown_chain(config: &Config, chain: ChainId) -> String {
     let known: Vec<String> = config.chains.iter().map(|known| known.id.to_string()).collect();
     format!("--chain {chain} is not configured; [[chain]] entries are: {}", known.join(", "))
@@ -95,7 +100,6 @@ fn unknown_chain(config: &Config, chain: ChainId) -> String {
 /// Drops the indexed blocks above `to` and puts the documents back as they were then.
 pub async fn rewind(config: &Config, chain: ChainId, to: u64) -> Result<BlockId> {
     let parts = Parts::build(config).await?;
-    let settings = config.chains.iter().find(|known| known.id == chain);
-    let settings = settings.with_context(|| unknown_chain(config, chain))?;
+    let settings = settings(config, chain)?;
     Ok(crate::pipeline::rewind::rewind(parts.store.as_ref(), chain, &settings.name, to).await?)
 }

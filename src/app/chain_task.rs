@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 
 use super::build::{self, Parts};
+use super::late;
+use super::maintain::Index;
 use crate::chain::fetch::Fetcher;
 use crate::chain::follow::{Doorbell, Follower, Settings, Stored};
 use crate::chain::node::Node;
@@ -14,14 +16,12 @@ use crate::chain::profile::bloom_rule;
 use crate::chain::queue;
 use crate::chain::verify::Verifier;
 use crate::config;
-use crate::handlers;
 use crate::pipeline::runner::{self, Progress, Runner};
-use crate::pipeline::store::Store;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
 
 /// Fetched but not yet committed data of one chain, in bytes. Two cores decode this in about 50 ms.
-const QUEUE_BYTES: usize = 32 << 20;
+pub(super) const QUEUE_BYTES: usize = 32 << 20;
 
 /// A network that is ready to be driven.
 #[derive(Debug)]
@@ -34,16 +34,23 @@ pub(super) struct ChainTask {
 }
 
 impl ChainTask {
-    /// Reads where the store stands and builds both ends.
+    /// Reads where the store stands, completes what is stored, and builds both ends.
     pub(super) async fn open(parts: &Parts, chain: &config::Chain) -> Result<Self> {
+        let mut index = Index::open(parts, chain).await?;
+        index.make_whole().await?;
+        Self::over(parts, chain, index).await
+    }
+
+    /// The same over an index whose documents are whole. Asks providers for the history of contracts
+    /// that are new, and tries until they answer.
+    pub(super) async fn over(
+        parts: &Parts,
+        chain: &config::Chain,
+        mut index: Index,
+    ) -> Result<Self> {
+        late::catch_up(parts, chain, &mut index).await?;
         let pool = parts.pool(chain.id).context("a pool per configured chain")?;
-        let (mut registry, tags) =
-            parts.take_registry(chain.id).context("a registry per configured chain")?;
-        let store: Arc<dyn Store> = Arc::clone(&parts.store) as Arc<dyn Store>;
-        let state = store.open_chain(chain.id, &chain.name).await?;
-        for factory in registry.factories().collect::<Vec<_>>() {
-            registry.learn_from(store.logs_by(chain.id, factory).await?.iter());
-        }
+        let Index { registry, tags, handlers, store, state, .. } = index;
         let filters = build::filters(&registry);
         let (sender, updates) = queue::bounded(QUEUE_BYTES);
         let fetcher = Fetcher {
@@ -56,10 +63,11 @@ impl ChainTask {
                 chain: chain.id,
                 registry,
                 tags,
-                handlers: handlers::registry::all(),
+                handlers,
                 store,
                 sinks: vec![Arc::clone(&parts.bus) as _],
                 progress: Arc::clone(&progress),
+                health: parts.health.clone(),
             },
             &state,
         );
@@ -74,7 +82,11 @@ impl ChainTask {
     }
 }
 
-fn node(pool: &Arc<Pool>, filters: &[LogFilter], chain: &config::Chain) -> Arc<dyn Node> {
+pub(super) fn node(
+    pool: &Arc<Pool>,
+    filters: &[LogFilter],
+    chain: &config::Chain,
+) -> Arc<dyn Node> {
     let cap = chain.providers.iter().filter_map(|provider| provider.max_block_range).min();
     Arc::new(PoolNode::new(Arc::clone(pool), filters.to_vec(), cap))
 }

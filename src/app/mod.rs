@@ -12,9 +12,15 @@ pub mod check;
 
 pub mod status;
 
+pub mod maintain;
+
+pub mod verify;
+
 mod enrich;
 
 mod gauges;
+
+mod late;
 
 mod live;
 

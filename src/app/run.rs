@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::build::Parts;
 use super::chain_task::{ChainTask, ring};
 use super::live::Live;
+use super::maintain::Index;
 use super::{enrich, gauges};
 use crate::chain::follow::Doorbell;
 use crate::config::{self, Config};
@@ -102,29 +103,41 @@ async fn spawn_chain(
     stop: &CancellationToken,
     tasks: &mut JoinSet<Ended>,
 ) -> Result<()> {
-    let ChainTask { mut follower, runner, updates, filters, .. } =
-        ChainTask::open(parts, chain).await?;
+    let mut index = Index::open(parts, chain).await?;
+    index.make_whole().await?;
+    let (parts, chain, stop) = (Arc::clone(parts), chain.clone(), stop.clone());
+    tasks.spawn(async move { (chain.id, follow(&parts, &chain, index, stop).await) });
+    Ok(())
+}
+
+/// One chain from what is stored to the head, and on.
+async fn follow(
+    parts: &Parts,
+    chain: &config::Chain,
+    index: Index,
+    stop: CancellationToken,
+) -> Result<()> {
+    let opened = tokio::select! {
+        opened = ChainTask::over(parts, chain, index) => opened?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let ChainTask { mut follower, runner, updates, filters, .. } = opened;
     let pool = parts.pool(chain.id).context("a pool per configured chain")?;
     let (bell, rung) = mpsc::channel(BELLS);
-    let id = chain.id;
     let watch = tokio::spawn(listen(pool, filters, chain.poll_interval, bell, stop.clone()));
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        let committing = tokio::spawn(runner.run(updates));
-        let followed = tokio::select! {
-            ended = follower.run(rung) => ended.map_err(anyhow::Error::from),
-            () = stop.cancelled() => Ok(()),
-        };
-        watch.abort();
-        // Closes the queue: the runner commits what it holds and ends.
-        drop(follower);
-        let committed = match committing.await {
-            Ok(outcome) => outcome.map_err(anyhow::Error::from),
-            Err(error) => Err(anyhow!("chain {id}: the pipeline died: {error}")),
-        };
-        (id, committed.and(followed))
-    });
-    Ok(())
+    let committing = tokio::spawn(runner.run(updates));
+    let followed = tokio::select! {
+        ended = follower.run(rung) => ended.map_err(anyhow::Error::from),
+        () = stop.cancelled() => Ok(()),
+    };
+    watch.abort();
+    // Closes the queue: the runner commits what it holds and ends.
+    drop(follower);
+    let committed = match committing.await {
+        Ok(outcome) => outcome.map_err(anyhow::Error::from),
+        Err(error) => Err(anyhow!("chain {}: the pipeline died: {error}", chain.id)),
+    };
+    committed.and(followed)
 }
 
 /// Turns what subscriptions say into rings of the bell.

@@ -6,6 +6,7 @@ use super::build::Decoding;
 use crate::config::{Config, Store};
 use crate::store::embedded;
 use crate::store::read::{ChainIndex, Queries};
+pub use crate::store::read::{Parked, Rebuild};
 
 /// What the store knows.
 #[derive(Debug, Clone)]

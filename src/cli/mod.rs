@@ -4,6 +4,8 @@
 
 mod backfill;
 
+mod maintain;
+
 mod print;
 
 mod report;
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app;
+use crate::app::verify::{Depth, Task};
 use crate::config::error::ConfigErrors;
 use crate::config::load::{self, Loaded, Override};
 use crate::telemetry;
@@ -60,6 +63,24 @@ enum Command {
     Status,
     /// Asks every provider for its chain id and head
     Providers,
+    /// Builds every document again from the stored logs, without asking a node
+    Reindex {
+        /// Chain id; every configured chain without it
+        #[arg(long, value_name = "ID")]
+        chain: Option<u64>,
+    },
+    /// Goes over the stored blocks of a chain and says what is missing or wrong
+    Verify {
+        /// Chain id
+        #[arg(long, value_name = "ID")]
+        chain: u64,
+        /// Asks for every block again, not only for those that are unproven or look wrong
+        #[arg(long)]
+        all: bool,
+        /// Replaces what is wrong and builds the documents again
+        #[arg(long)]
+        repair: bool,
+    },
     /// Drops indexed blocks above a block; they are fetched again at the next start
     Rewind {
         /// Chain id
@@ -165,6 +186,16 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
                 return Err(Failure::Told);
             }
         }
+        Command::Reindex { chain } => {
+            maintain::reindex(&config, chain.map(ChainId), json).await?;
+        }
+        Command::Verify { chain, all, repair } => {
+            let depth = if all { Depth::Everything } else { Depth::Doubtful };
+            let task = if repair { Task::Repair } else { Task::Look };
+            if !maintain::verify(&config, ChainId(chain), (depth, task), json).await? {
+                return Err(Failure::Told);
+            }
+        }
         Command::Rewind { chain, to } => {
             let block = app::backfill::rewind(&config, ChainId(chain), to).await?;
             report::rewound(ChainId(chain), block, json)?;
@@ -190,9 +221,18 @@ mod tests {
         command.clone().debug_assert();
         let names: Vec<_> =
             command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        for name in
-            ["run", "check", "backfill", "status", "providers", "rewind", "sim", "completions"]
-        {
+        for name in [
+            "run",
+            "check",
+            "backfill",
+            "status",
+            "providers",
+            "reindex",
+            "verify",
+            "rewind",
+            "sim",
+            "completions",
+        ] {
             assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
         }
     }

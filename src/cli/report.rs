@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::print;
 use crate::app::check::{CheckReport, ProviderReport};
-use crate::app::status::StatusReport;
+use crate::app::status::{Parked, Rebuild, StatusReport};
 use crate::config::Config;
 use crate::types::chain::{BlockId, ChainId};
 
@@ -64,6 +64,9 @@ pub(super) fn status(report: &StatusReport, json: bool) -> Result<()> {
                     "logs": chain.logs,
                     "events": chain.events,
                     "undecoded": chain.undecoded,
+                    "digest": chain.digest.to_string(),
+                    "parked": parked_json(&chain.parked),
+                    "rebuilt_below": rebuilt_below(chain.rebuild),
                 })
             })
             .collect();
@@ -84,8 +87,41 @@ pub(super) fn status(report: &StatusReport, json: bool) -> Result<()> {
             chain.events,
             chain.undecoded,
         );
+        if let Some(block) = rebuilt_below(chain.rebuild) {
+            text +=
+                &format!("  documents are being rebuilt and are complete below block {block}\n");
+        }
+        for parked in &chain.parked {
+            text += &parked_text(parked);
+        }
     }
     print::data(&text)
+}
+
+/// Handlers that wait for a fix.
+pub(super) fn parked_json(parked: &[Parked]) -> Value {
+    let one = |parked: &Parked| {
+        json!({
+            "handler": parked.handler,
+            "block": parked.at.block,
+            "log_index": parked.at.log_index,
+            "reason": parked.reason,
+        })
+    };
+    parked.iter().map(one).collect()
+}
+
+/// One line for a parked handler.
+pub(super) fn parked_text(parked: &Parked) -> String {
+    let Parked { handler, at, reason } = parked;
+    format!("  handler {handler} is parked at block {} log {}: {reason}\n", at.block, at.log_index)
+}
+
+fn rebuilt_below(rebuild: Option<Rebuild>) -> Option<u64> {
+    rebuild.map(|rebuild| match rebuild {
+        Rebuild::Due => 0,
+        Rebuild::From(block) => block,
+    })
 }
 
 pub(super) fn rewound(chain: ChainId, block: BlockId, json: bool) -> Result<()> {

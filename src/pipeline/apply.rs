@@ -6,28 +6,51 @@
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::error::PipelineError;
+use alloy_primitives::B256;
+
+use super::digest::Rolling;
 use super::handler::{Effect, EventContext, Handler, HandlerError, StateView};
-use super::store::{ContractTag, Recognised, Undo};
+use super::store::{BlockDigest, CommitBlock, ContractTag, Parked, Recognised, Undo};
 use crate::chain::update::{ProvenBlock, Segment};
 use crate::decode::event::{EventKind, RwaEvent};
 use crate::decode::registry::{Recognition, Registry};
 use crate::types::asset::{Doc, DocKey};
-use crate::types::chain::{BlockRef, ChainId};
+use crate::types::chain::ChainId;
 use crate::types::event::Position;
 use crate::types::log::{LogBuf, LogView};
+
+/// What a segment's work starts from.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Blocks above this one get undo records.
+    pub undo_above: u64,
+    /// The state digest of the block before.
+    pub digest: B256,
+    pub parked: Vec<Parked>,
+    pub foreign: Foreign,
+}
+
+/// What becomes of logs that no contract of ours claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    Drop,
+    /// They were stored under an earlier configuration: no handler sees them, but they stay.
+    Keep,
+}
 
 /// A segment on its way through the handlers.
 #[derive(Debug)]
 pub struct Work {
-    pub blocks: Vec<ProvenBlock>,
-    /// Only the logs that are ours.
+    pub blocks: Vec<CommitBlock>,
     pub logs: LogBuf,
-    /// One entry per log.
-    pub recognised: Vec<Recognised>,
+    /// One entry per log; `None` for a foreign one that is kept.
+    pub recognised: Vec<Option<Recognised>>,
     kinds: Vec<Option<EventKind>>,
-    /// Blocks above this one get undo records.
     undo_above: u64,
+    parked: Vec<Parked>,
+    rolling: Rolling,
+    /// Logs that have entered the digest.
+    hashed: usize,
     next_log: usize,
     next_handler: usize,
     touched: HashSet<DocKey>,
@@ -46,33 +69,38 @@ pub enum Turn {
 }
 
 impl Work {
-    /// Recognises a segment's logs and drops those that are not ours.
-    pub fn new(
-        registry: &Registry,
-        tags: &[ContractTag],
-        segment: Segment,
-        undo_above: u64,
-    ) -> Self {
+    /// Recognises a segment's logs.
+    pub fn new(registry: &Registry, tags: &[ContractTag], segment: Segment, start: Start) -> Self {
         let mut logs = segment.logs;
         let mut recognised = Vec::with_capacity(logs.len());
         let mut kinds = Vec::with_capacity(logs.len());
         let mut keep = Vec::with_capacity(logs.len());
         for log in logs.iter() {
             let seen = recognise(registry, tags, log);
-            keep.push(seen.is_some());
-            if let Some((what, kind)) = seen {
+            let kept = seen.is_some() || start.foreign == Foreign::Keep;
+            keep.push(kept);
+            if kept {
+                let (what, kind) = seen.map_or((None, None), |(what, kind)| (Some(what), kind));
                 recognised.push(what);
                 kinds.push(kind);
             }
         }
         let mut kept = keep.iter();
         logs.retain(|_| kept.next().copied().unwrap_or(false));
+        let block = |proven: &ProvenBlock| CommitBlock {
+            block: proven.block,
+            proof: proven.proof,
+            digest: None,
+        };
         Self {
-            blocks: segment.blocks,
+            blocks: segment.blocks.iter().map(block).collect(),
             logs,
             recognised,
             kinds,
-            undo_above,
+            undo_above: start.undo_above,
+            parked: start.parked,
+            rolling: Rolling::from(start.digest),
+            hashed: 0,
             next_log: 0,
             next_handler: 0,
             touched: HashSet::new(),
@@ -93,45 +121,53 @@ impl Work {
         let mut wanted = HashSet::new();
         for index in 0..self.logs.len() {
             self.with_event(chain, index, |context| {
-                for handler in handlers {
+                for handler in handlers.iter().filter(|handler| !self.is_parked(handler.name())) {
                     keys.clear();
-                    handler.keys(context, &mut keys);
-                    wanted.extend(keys.iter().filter(|key| !view.knows(key)).copied());
+                    // A handler that panics here is asked again with the event, where it is parked.
+                    let named = AssertUnwindSafe(|| handler.keys(context, &mut keys));
+                    if catch_unwind(named).is_ok() {
+                        wanted.extend(keys.iter().filter(|key| !view.knows(key)).copied());
+                    }
                 }
             });
         }
         wanted.into_iter().collect()
     }
 
-    /// Runs the handlers from where the last turn stopped.
+    /// Runs the handlers from where the last turn stopped. One that cannot take an event is parked
+    /// there; the others go on.
     pub fn turn(
         &mut self,
         chain: ChainId,
         handlers: &[Box<dyn Handler>],
         view: &mut StateView,
-    ) -> Result<Turn, PipelineError> {
+    ) -> Turn {
         let mut effects = Vec::new();
         while self.next_log < self.logs.len() {
+            let index = self.next_log;
+            self.hash(index);
             while let Some(handler) = handlers.get(self.next_handler) {
                 effects.clear();
-                let index = self.next_log;
-                let outcome = self.with_event(chain, index, |context| {
-                    decide(handler.as_ref(), context, view, &mut effects)
-                });
-                match outcome {
-                    None | Some(Ok(())) => {}
-                    Some(Err(HandlerError::Missing(key))) => return Ok(Turn::Needs(key)),
-                    Some(Err(HandlerError::Rejected(reason))) => {
-                        return Err(self.stopped(chain, handler.name(), reason));
+                if !self.is_parked(handler.name()) {
+                    let outcome = self.with_event(chain, index, |context| {
+                        decide(handler.as_ref(), context, view, &mut effects)
+                    });
+                    match outcome {
+                        None | Some(Ok(())) => self.record(index, &mut effects, view),
+                        Some(Err(HandlerError::Missing(key))) => return Turn::Needs(key),
+                        Some(Err(HandlerError::Rejected(reason))) => {
+                            self.park(index, handler.name(), reason);
+                        }
                     }
                 }
-                self.record(index, &mut effects, view);
                 self.next_handler += 1;
             }
             self.next_handler = 0;
             self.next_log += 1;
         }
-        Ok(Turn::Done)
+        let closed = self.rolling.close();
+        self.keep_digest(closed);
+        Turn::Done
     }
 
     /// Marks documents as changed before the first turn (restored by a rewind).
@@ -153,6 +189,32 @@ impl Work {
             recognised: self.recognised,
             docs,
             undo: self.undo,
+            parked: self.parked,
+            digest: self.rolling.state(),
+        }
+    }
+
+    fn is_parked(&self, handler: &str) -> bool {
+        self.parked.iter().any(|parked| parked.handler == handler)
+    }
+
+    /// Lets a log into the digest once, however many turns its handlers take.
+    fn hash(&mut self, index: usize) {
+        if index < self.hashed {
+            return;
+        }
+        self.hashed = index + 1;
+        let Some(log) = self.logs.get(index) else { return };
+        let Some(at) = place(&self.blocks, log.head.block_number) else { return };
+        let closed = self.rolling.log(&self.blocks[at].block, log);
+        self.keep_digest(closed);
+    }
+
+    fn keep_digest(&mut self, closed: Option<(u64, BlockDigest)>) {
+        if let Some((number, digest)) = closed
+            && let Some(at) = place(&self.blocks, number)
+        {
+            self.blocks[at].digest = Some(digest);
         }
     }
 
@@ -164,15 +226,9 @@ impl Work {
     ) -> Option<T> {
         let kind = self.kinds.get(index).copied().flatten()?;
         let log = self.logs.get(index)?;
-        let block = self.block_of(log)?;
+        let block = &self.blocks.get(place(&self.blocks, log.head.block_number)?)?.block;
         let event = RwaEvent::read(kind, log).ok()?;
         Some(run(&EventContext { chain, block, log, event: &event }))
-    }
-
-    fn block_of(&self, log: LogView<'_>) -> Option<&BlockRef> {
-        let number = log.head.block_number;
-        let index = self.blocks.partition_point(|proven| proven.block.number < number);
-        self.blocks.get(index).map(|proven| &proven.block).filter(|block| block.number == number)
     }
 
     fn record(&mut self, index: usize, effects: &mut Vec<Effect>, view: &mut StateView) {
@@ -182,6 +238,7 @@ impl Work {
             self.undone.clear();
         }
         for effect in effects.drain(..) {
+            self.rolling.effect(&effect);
             let (key, doc) = match effect {
                 Effect::Put(key, doc) => (key, Some(doc)),
                 Effect::Delete(key) => (key, None),
@@ -194,24 +251,45 @@ impl Work {
         }
     }
 
-    fn stopped(&self, chain: ChainId, handler: &'static str, reason: String) -> PipelineError {
-        let at = self
-            .logs
-            .get(self.next_log)
-            .map(|log| Position { block: log.head.block_number, log_index: log.head.log_index });
-        let at = at.unwrap_or(Position { block: 0, log_index: 0 });
-        PipelineError::Handler { chain, handler, block: at.block, log_index: at.log_index, reason }
+    fn park(&mut self, index: usize, handler: &'static str, reason: String) {
+        let Some(log) = self.logs.get(index) else { return };
+        let at = Position { block: log.head.block_number, log_index: log.head.log_index };
+        self.parked.push(Parked { handler: handler.to_owned(), at, reason });
     }
+}
+
+/// Where the block of this number stands.
+fn place(blocks: &[CommitBlock], number: u64) -> Option<usize> {
+    let at = blocks.partition_point(|commit| commit.block.number < number);
+    blocks.get(at).filter(|commit| commit.block.number == number)?;
+    Some(at)
 }
 
 /// A segment with everything the handlers made of it.
 #[derive(Debug)]
 pub struct Finished {
-    pub blocks: Vec<ProvenBlock>,
+    pub blocks: Vec<CommitBlock>,
     pub logs: LogBuf,
-    pub recognised: Vec<Recognised>,
+    /// One entry per log; `None` for a foreign one that is kept.
+    pub recognised: Vec<Option<Recognised>>,
     pub docs: Vec<(DocKey, Option<Doc>)>,
     pub undo: Vec<Undo>,
+    pub parked: Vec<Parked>,
+    /// The state digest after the segment.
+    pub digest: B256,
+}
+
+/// Logs without the foreign ones, and what each is.
+pub(super) fn recognised(
+    registry: &Registry,
+    tags: &[ContractTag],
+    mut logs: LogBuf,
+) -> (Vec<Recognised>, LogBuf) {
+    let what: Vec<Option<Recognised>> =
+        logs.iter().map(|log| recognise(registry, tags, log).map(|(what, _)| what)).collect();
+    let mut kept = what.iter();
+    logs.retain(|_| kept.next().is_some_and(Option::is_some));
+    (what.into_iter().flatten().collect(), logs)
 }
 
 /// `None`: not one of our contracts.

@@ -14,6 +14,9 @@ pub enum StoreError {
     /// Disk full, file missing, connection lost: retry later, nothing was applied.
     #[error("store unavailable: {0}")]
     Unavailable(String),
+    /// A part of the port that this back end does not have.
+    #[error("this store cannot do that: {0}; use [store] kind = \"embedded\" for it")]
+    Unsupported(&'static str),
     /// The file or database is not what this version wrote.
     #[error("store unusable: {0}")]
     Corrupt(String),
@@ -34,9 +37,12 @@ pub enum PipelineError {
     /// The chain told of a block that does not follow the last one: refusing is the only safe answer.
     #[error("chain {chain}: block {block} does not follow {cursor}")]
     BrokenLink { chain: ChainId, block: BlockId, cursor: BlockId },
-    /// A plugin cannot go on; nothing of the block was stored, so a fixed plugin continues here.
-    #[error("chain {chain}: handler {handler} stopped at block {block} log {log_index}: {reason}")]
-    Handler { chain: ChainId, handler: &'static str, block: u64, log_index: u32, reason: String },
+    /// The documents are not those of the stored blocks; nothing may be built on them.
+    #[error(
+        "chain {chain}: a rebuild of the documents was begun and has to end first: \
+         run `rwahub reindex --chain {chain}`"
+    )]
+    RebuildDue { chain: ChainId },
     /// Final blocks have no undo records, and a block that is not indexed cannot be the last one.
     #[error(
         "chain {chain}: cannot rewind to block {to}: the blocks that can become the last one are {} to {}; \

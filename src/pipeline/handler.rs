@@ -79,7 +79,7 @@ impl StateView {
 }
 
 /// A plugin.
-pub trait Handler: std::fmt::Debug + Send {
+pub trait Handler: std::fmt::Debug + Send + Sync {
     /// Stable name, part of effect ids and of status reports.
     fn name(&self) -> &'static str;
 

@@ -40,6 +40,10 @@ impl Meters {
         metrics::time(Metric::PipelineCommitSeconds, &[&self.chain, mode], took);
     }
 
+    pub(super) fn parked(&self, handler: &str, parked: bool) {
+        metrics::gauge(Metric::HandlerParked, &[&self.chain, handler]).set(u64::from(parked));
+    }
+
     pub(super) fn indexed(&self, block: u64) {
         metrics::gauge(Metric::ChainIndexed, &[&self.chain]).set(block);
     }

@@ -9,11 +9,23 @@ pub mod store;
 
 pub mod sink;
 
+pub mod digest;
+
 pub mod apply;
 
 pub mod runner;
 
 pub mod rewind;
+
+pub mod rebuild;
+
+pub mod audit;
+
+pub mod sources;
+
+pub mod late;
+
+mod parking;
 
 mod meters;
 

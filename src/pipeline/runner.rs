@@ -6,26 +6,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use alloy_primitives::B256;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::apply::{Finished, Turn, Work};
+use super::apply::{Finished, Foreign, Start, Turn, Work};
 use super::error::{PipelineError, StoreError};
 use super::handler::{Handler, StateView};
 use super::meters::Meters;
+use super::parking::Parking;
+use super::rewind::still_parked;
 use super::sink::Sink;
-use super::store::{
-    ChainState, CommitBlock, CommitMode, CommitUnit, ContractTag, Recognised, Store,
-};
+use super::store::{ChainState, CommitMode, CommitUnit, ContractTag, Recognised, Store};
 use crate::chain::queue::UpdateReceiver;
 use crate::chain::update::{ChainUpdate, Phase, Segment};
 use crate::decode::registry::Registry;
+use crate::telemetry::health::HealthBoard;
 use crate::types::asset::DocKey;
 use crate::types::chain::{BlockId, ChainId};
 
 /// Documents held in memory at the most, about 200 bytes each; past it the view is emptied and
 /// filled again from the store.
-const VIEW_MAX_DOCS: usize = 200_000;
+pub(super) const VIEW_MAX_DOCS: usize = 200_000;
 /// Waits between tries of a commit that the store could not take: doubling, first to last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(10);
@@ -55,6 +57,9 @@ pub struct Runner {
     progress: Arc<Progress>,
     view: StateView,
     cursor: Option<BlockId>,
+    /// The state digest at the cursor.
+    digest: B256,
+    parking: Parking,
     finalized: Option<u64>,
     /// The commit under way.
     writing: Option<JoinHandle<Result<u64, StoreError>>>,
@@ -74,11 +79,14 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub sinks: Vec<Arc<dyn Sink>>,
     pub progress: Arc<Progress>,
+    pub health: HealthBoard,
 }
 
 impl Runner {
     /// A runner that continues where the store stands.
     pub fn new(parts: Parts, state: &ChainState) -> Self {
+        let meters = Meters::new(parts.chain);
+        let parked = state.parked.clone();
         Self {
             chain: parts.chain,
             registry: parts.registry,
@@ -89,10 +97,12 @@ impl Runner {
             progress: parts.progress,
             view: StateView::default(),
             cursor: state.cursor,
+            digest: state.digest,
+            parking: Parking::new(parts.chain, parts.health, meters.clone(), parked),
             finalized: state.finalized,
             writing: None,
             bulk: false,
-            meters: Meters::new(parts.chain),
+            meters,
         }
     }
 
@@ -129,17 +139,23 @@ impl Runner {
         };
         // A child may log in the very block that creates it: learn first, recognise after.
         self.registry.learn_from(segment.logs.iter());
-        let mut work = Work::new(&self.registry, &self.tags, segment, undo_above);
-        if let Some(fork) = fork {
-            work.touch(self.restore(fork.number).await?);
-        }
+        let restored = match fork {
+            Some(fork) => self.restore(fork.number).await?,
+            None => Vec::new(),
+        };
+        let parked = self.parking.parked().to_vec();
+        let start = Start { undo_above, digest: self.digest, parked, foreign: Foreign::Drop };
+        let mut work = Work::new(&self.registry, &self.tags, segment, start);
+        work.touch(restored);
         self.load(work.missing(self.chain, &self.handlers, &self.view)).await?;
-        while let Turn::Needs(key) = work.turn(self.chain, &self.handlers, &mut self.view)? {
+        while let Turn::Needs(key) = work.turn(self.chain, &self.handlers, &mut self.view) {
             self.load(vec![key]).await?;
         }
         let finished = work.finish(&self.view);
-        self.count(&finished);
+        self.digest = finished.digest;
+        self.parking.set(finished.parked.clone());
         let unit = self.unit(finished, phase, fork, tip);
+        self.count(&unit);
         self.settle().await?;
         self.write(unit);
         self.cursor = Some(tip);
@@ -165,9 +181,12 @@ impl Runner {
         Err(PipelineError::BrokenLink { chain: self.chain, block, cursor })
     }
 
-    /// Puts the documents back as they were right after `block`; returns those it changed.
+    /// Puts documents, digest and parked handlers back as they were right after `block`; returns the
+    /// documents that it changed.
     async fn restore(&mut self, block: u64) -> Result<Vec<DocKey>, PipelineError> {
         self.settle().await?;
+        self.digest = self.store.digest_at(self.chain, block).await?;
+        self.parking.set(still_parked(self.parking.parked().to_vec(), block));
         let undo = self.store.undo_above(self.chain, block).await?;
         let mut keys = Vec::with_capacity(undo.len());
         for record in undo {
@@ -196,11 +215,6 @@ impl Runner {
         fork: Option<BlockId>,
         cursor: BlockId,
     ) -> CommitUnit {
-        let blocks = finished
-            .blocks
-            .iter()
-            .map(|proven| CommitBlock { block: proven.block, proof: proven.proof })
-            .collect();
         CommitUnit {
             chain: self.chain,
             mode: match phase {
@@ -208,9 +222,10 @@ impl Runner {
                 Phase::Head => CommitMode::Live,
             },
             rewind_to: fork.map(|fork| fork.number),
-            blocks,
+            blocks: finished.blocks,
             logs: finished.logs,
-            recognised: finished.recognised,
+            // `Foreign::Drop`: none of them is `None`.
+            recognised: finished.recognised.into_iter().flatten().collect(),
             docs: finished.docs,
             undo: finished.undo,
             cursor,
@@ -218,6 +233,7 @@ impl Runner {
                 Phase::History => Some(cursor.number),
                 Phase::Head => self.finalized,
             },
+            parked: finished.parked,
         }
     }
 
@@ -271,18 +287,18 @@ impl Runner {
         Ok(())
     }
 
-    fn count(&self, finished: &Finished) {
-        let events = finished
+    fn count(&self, unit: &CommitUnit) {
+        let events = unit
             .recognised
             .iter()
             .filter(|recognised| matches!(recognised, Recognised::Event { .. }))
             .count() as u64;
-        let logs = finished.recognised.len() as u64;
-        self.progress.blocks.fetch_add(finished.blocks.len() as u64, Ordering::Relaxed);
+        let logs = unit.recognised.len() as u64;
+        self.progress.blocks.fetch_add(unit.blocks.len() as u64, Ordering::Relaxed);
         self.progress.logs.fetch_add(logs, Ordering::Relaxed);
         self.progress.events.fetch_add(events, Ordering::Relaxed);
         self.progress.undecoded.fetch_add(logs - events, Ordering::Relaxed);
-        self.meters.committing(finished.blocks.len() as u64, events, logs - events);
+        self.meters.committing(unit.blocks.len() as u64, events, logs - events);
     }
 
     fn tell(&self, seq: u64) {

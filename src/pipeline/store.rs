@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
 
 use super::error::StoreError;
 use crate::types::asset::{Doc, DocKey};
 use crate::types::chain::{BlockId, BlockRef, ChainId, Proof};
-use crate::types::event::LayoutId;
+use crate::types::event::{LayoutId, Position};
 use crate::types::log::LogBuf;
 
 /// Where a chain's index stands, as a start finds it.
@@ -23,6 +23,39 @@ pub struct ChainState {
     pub finalized: Option<u64>,
     /// Committed blocks above `finalized`, oldest first, to rebuild the reorg window from.
     pub window: Vec<BlockId>,
+    /// The state digest at the cursor, see `pipeline::digest`; zero before the first log.
+    pub digest: B256,
+    /// Handlers that wait for a fix.
+    pub parked: Vec<Parked>,
+    /// The documents do not stand at the cursor: a rebuild has to finish before anything is committed.
+    pub rebuild: Option<Rebuild>,
+}
+
+/// A handler that could not take an event. Its documents stay as they were right before `at`; it sees
+/// no later event until a reorg takes that event away or the documents are rebuilt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    pub handler: String,
+    pub at: Position,
+    pub reason: String,
+}
+
+/// How far a rebuild of the documents from the raw logs has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rebuild {
+    /// Asked for; the documents are still the old ones.
+    Due,
+    /// The documents hold everything below this block and nothing else.
+    From(u64),
+}
+
+/// What a block with logs of ours adds to the digest. Blocks without have none: they change no state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockDigest {
+    /// Over the block and its raw logs alone: finds a row that was altered.
+    pub content: B256,
+    /// Rolling, over everything up to here.
+    pub state: B256,
 }
 
 /// A block of a unit.
@@ -30,6 +63,8 @@ pub struct ChainState {
 pub struct CommitBlock {
     pub block: BlockRef,
     pub proof: Proof,
+    /// `None` for a block without logs of ours.
+    pub digest: Option<BlockDigest>,
 }
 
 /// What a log was recognised as, in the order of the unit's logs.
@@ -90,6 +125,56 @@ pub struct CommitUnit {
     pub cursor: BlockId,
     /// Highest final block known; undo records at and below it are dropped.
     pub finalized: Option<u64>,
+    /// Every handler that is parked after the unit; replaces what was stored.
+    pub parked: Vec<Parked>,
+}
+
+/// Stored blocks in order with all their logs.
+#[derive(Debug, Clone, Default)]
+pub struct RawPage {
+    /// Parents are the hashes of the stored blocks right below, zero where there is none.
+    pub blocks: Vec<CommitBlock>,
+    pub logs: LogBuf,
+    /// The block to go on from; `None` at the end of what is stored.
+    pub next: Option<u64>,
+}
+
+/// One atomic step of a rebuild. Raw logs stay; what they are called and what follows from them moves.
+#[derive(Debug, Clone)]
+pub struct RebuildUnit {
+    pub chain: ChainId,
+    /// New digests of blocks gone over; those that are not listed keep theirs.
+    pub digests: Vec<(u64, Option<BlockDigest>)>,
+    /// What the logs gone over are now; logs that are not listed stay what they were.
+    pub recognised: Vec<(Position, Recognised)>,
+    /// As in [`CommitUnit`].
+    pub docs: Vec<(DocKey, Option<Doc>)>,
+    pub undo: Vec<Undo>,
+    pub parked: Vec<Parked>,
+    /// The block that the next step begins with; `None` ends the rebuild.
+    pub next: Option<u64>,
+}
+
+/// Stored blocks that are replaced, or added where they are missing: raw data only. Makes a rebuild due
+/// in the same step if there is a block in it. Cursor, finality and feed do not move.
+#[derive(Debug, Clone)]
+pub struct AmendUnit {
+    pub chain: ChainId,
+    /// Ascending, none above the cursor. Their state digests are the rebuild's to set.
+    pub blocks: Vec<CommitBlock>,
+    /// All logs of `blocks`, one recognition each.
+    pub logs: LogBuf,
+    pub recognised: Vec<Recognised>,
+    /// Moves with the rest.
+    pub coverage: Vec<Coverage>,
+}
+
+/// How far history has been searched for what one source of logs asks for (see `pipeline::sources`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    pub source: B256,
+    /// Everything from the source's start up to here is stored; `None`: everything up to the cursor.
+    pub through: Option<u64>,
 }
 
 /// What a back end must do for the pipeline.
@@ -114,6 +199,49 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// Records that everything up to `block` is final; returns the feed number.
     async fn finalize(&self, chain: ChainId, block: u64) -> Result<u64, StoreError>;
+
+    /// The state digest right after `block`; zero where no log of ours came before.
+    async fn digest_at(&self, chain: ChainId, block: u64) -> Result<B256, StoreError>;
+
+    /// Stored blocks from `from` on with all their logs: whole blocks, at least one if there is one,
+    /// ending before the next block with logs once `logs_max` of them are in the page.
+    ///
+    /// This and the five below are for mending an index. A back end without them says so.
+    async fn raw(&self, chain: ChainId, from: u64, logs_max: usize) -> Result<RawPage, StoreError> {
+        let _ = (chain, from, logs_max);
+        Err(StoreError::Unsupported("raw logs are not read back"))
+    }
+
+    /// Begins a rebuild: drops the chain's documents and undo records and unparks every handler. What
+    /// tokens said of themselves (names, decimals) is kept and found again when it ends.
+    async fn begin_rebuild(&self, chain: ChainId) -> Result<(), StoreError> {
+        let _ = chain;
+        Err(StoreError::Unsupported("documents are not rebuilt"))
+    }
+
+    /// Applies one step of a rebuild.
+    async fn rebuild(&self, unit: Arc<RebuildUnit>) -> Result<(), StoreError> {
+        let _ = unit;
+        Err(StoreError::Unsupported("documents are not rebuilt"))
+    }
+
+    /// Replaces raw data.
+    async fn amend(&self, unit: Arc<AmendUnit>) -> Result<(), StoreError> {
+        let _ = unit;
+        Err(StoreError::Unsupported("raw logs are not replaced"))
+    }
+
+    /// The sources that history has been searched for; none where that is not remembered.
+    async fn coverage(&self, chain: ChainId) -> Result<Vec<Coverage>, StoreError> {
+        let _ = chain;
+        Ok(Vec::new())
+    }
+
+    /// Records these, replacing those of the same source.
+    async fn cover(&self, chain: ChainId, coverage: Vec<Coverage>) -> Result<(), StoreError> {
+        let _ = (chain, coverage);
+        Ok(())
+    }
 
     /// A bulk load ends: build what was deferred (secondary indexes), so that queries are fast.
     async fn end_bulk(&self) -> Result<(), StoreError>;

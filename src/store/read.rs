@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use alloy_primitives::{Address, B256, U256};
 
 use crate::pipeline::error::StoreError;
+pub use crate::pipeline::store::{Parked, Rebuild};
 use crate::types::asset::{Holding, Identity, Token, TokenMetadata};
 use crate::types::chain::{BlockId, ChainId};
 use crate::types::event::EventRecord;
@@ -67,6 +68,13 @@ pub struct ChainIndex {
     pub logs: u64,
     pub events: u64,
     pub undecoded: u64,
+    /// The rolling digest of the committed state, equal wherever the same blocks were indexed with the
+    /// same contracts; zero before the first log.
+    pub digest: B256,
+    /// Handlers that wait for a fix.
+    pub parked: Vec<Parked>,
+    /// The documents are being rebuilt from the raw logs, and this is how far.
+    pub rebuild: Option<Rebuild>,
 }
 
 /// A token with everything known of it.

@@ -542,7 +542,38 @@ async fn drive(
     sim.mine(1).map_err(|error| error.to_string())?;
     settle(sim, daemon).await?;
     compare(sim, daemon)?;
-    judge_feed(sim, feed).await
+    judge_feed(sim, feed).await?;
+    compare_digest(sim, daemon)
+}
+
+/// An index that went through everything has the digest of one that went through nothing.
+fn compare_digest(sim: &Sim, daemon: &Daemon) -> Result<(), String> {
+    let ours = daemon.json(&format!("/api/v1/chains/{CHAIN}")).unwrap_or_default();
+    let head = sim.truth().head();
+    (0..sim.providers.len()).for_each(|index| sim.set_faults(index, Vec::new()));
+    let fresh = tempfile::tempdir().expect("temporary directory");
+    let text = std::fs::read_to_string(&daemon.config).expect("config");
+    let (old, new) = (daemon.dir.path().join("data"), fresh.path().join("data"));
+    let text = text.replace(&old.display().to_string(), &new.display().to_string());
+    let config = fresh.path().join("config.toml");
+    std::fs::write(&config, text).expect("config written");
+    let command = |args: &[&str]| {
+        let output = program(args).arg("--config").arg(&config).output().expect("rwahub runs");
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(output.stdout) } else { Err(complaint) }
+    };
+    let (chain, to) = (CHAIN.to_string(), head.number.to_string());
+    command(&["backfill", "--chain", &chain, "--to", &to, "--json"])?;
+    let status: Value =
+        serde_json::from_slice(&command(&["status", "--json"])?).map_err(|e| e.to_string())?;
+    let clean = &status["chains"][0];
+    if clean["indexed_hash"] != ours["indexed_hash"] {
+        return Err(format!("a clean run ends at another block: {clean}, not {ours}"));
+    }
+    if clean["digest"] != ours["digest"] {
+        return Err(format!("digest {}, of a clean run {}", ours["digest"], clean["digest"]));
+    }
+    Ok(())
 }
 
 /// Seed → what went wrong.

@@ -8,7 +8,9 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::gateway::live::{ChainHead, Component};
-use crate::store::read::{ChainIndex, HolderRecord, HoldersPage, Page, TokenRecord};
+use crate::store::read::{
+    ChainIndex, HolderRecord, HoldersPage, Page, Parked, Rebuild, TokenRecord,
+};
 use crate::types::event::{Arg, EventRecord};
 
 fn hex(hash: B256) -> String {
@@ -180,6 +182,34 @@ pub(in crate::gateway) struct Chain {
     events: u64,
     /// Logs that no ABI could read; kept, and listed with `event` null.
     undecoded: u64,
+    /// Rolling digest of the committed state at `indexed`: equal wherever the same blocks were indexed
+    /// with the same contracts.
+    digest: String,
+    /// Handlers that could not take an event; their documents stand right before it.
+    parked: Vec<ParkedHandler>,
+    /// The documents are being rebuilt and are complete below this block; null when they are whole.
+    #[schema(required)]
+    rebuilt_below: Option<u64>,
+}
+
+/// A handler that waits for a fix; everything else goes on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::gateway) struct ParkedHandler {
+    handler: String,
+    block: u64,
+    log_index: u32,
+    reason: String,
+}
+
+impl From<Parked> for ParkedHandler {
+    fn from(parked: Parked) -> Self {
+        Self {
+            handler: parked.handler,
+            block: parked.at.block,
+            log_index: parked.at.log_index,
+            reason: parked.reason,
+        }
+    }
 }
 
 impl Chain {
@@ -204,6 +234,12 @@ impl Chain {
             logs: index.logs,
             events: index.events,
             undecoded: index.undecoded,
+            digest: hex(index.digest),
+            parked: index.parked.into_iter().map(Into::into).collect(),
+            rebuilt_below: index.rebuild.map(|rebuild| match rebuild {
+                Rebuild::Due => 0,
+                Rebuild::From(block) => block,
+            }),
         }
     }
 }

@@ -209,6 +209,9 @@ impl Queries for Fake {
             logs: 40,
             events: 40,
             undecoded: 0,
+            digest: B256::repeat_byte(0xd1),
+            parked: Vec::new(),
+            rebuild: None,
         }])
     }
 

@@ -4,6 +4,7 @@
 //! error".
 
 pub(crate) mod feed;
+pub(crate) mod mending;
 pub(crate) mod questions;
 pub(crate) mod world;
 pub(crate) mod writing;
@@ -33,6 +34,7 @@ macro_rules! contract_tests {
             writing: proof_is_counted_from_the_first_block_without_gap,
             writing: layouts_keep_their_meaning_when_a_process_numbers_them_anew,
             writing: chains_do_not_mix,
+            mending: parked_handlers_and_digests_are_remembered_and_rewound,
             questions: events_answer_every_filter,
             questions: a_bulk_load_answers_like_a_live_one,
             questions: pages_are_not_shifted_by_new_blocks,
@@ -57,3 +59,16 @@ macro_rules! contract_tests {
     };
 }
 pub(crate) use contract_tests;
+
+/// The same for back ends with the part of the port that mends an index.
+macro_rules! mending_tests {
+    ($backend:expr) => {
+        $crate::store::contract_tests::contract_tests!(@each $backend;
+            mending: raw_pages_hold_whole_blocks_in_order,
+            mending: a_rebuild_makes_documents_anew_and_survives_a_restart,
+            mending: amended_blocks_replace_what_was_stored,
+            mending: coverage_is_remembered_by_source,
+        );
+    };
+}
+pub(crate) use mending_tests;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 
-use crate::pipeline::store::{CommitBlock, CommitMode, CommitUnit, ContractTag, Recognised, Undo};
+use crate::pipeline::store::{
+    BlockDigest, CommitBlock, CommitMode, CommitUnit, ContractTag, Recognised, Undo,
+};
 use crate::types::asset::{Doc, DocKey, Holding, Token, TokenStandard};
 use crate::types::chain::{BlockId, BlockRef, ChainId, Proof};
 use crate::types::event::{Arg, ArgReader, LayoutId, LayoutInfo};
@@ -129,6 +131,8 @@ pub(crate) struct Made {
 pub(crate) struct Block {
     pub(crate) block: BlockRef,
     pub(crate) proof: Proof,
+    /// Made up: a store keeps it, whatever it is.
+    pub(crate) digest: Option<BlockDigest>,
     pub(crate) logs: Vec<Made>,
 }
 
@@ -239,7 +243,11 @@ impl World {
                 touched.insert(*key, ());
             }
         }
-        self.blocks.push(Block { block, proof: Proof::ReceiptsRoot, logs });
+        let digest = (!logs.is_empty()).then(|| BlockDigest {
+            content: keccak256([block.hash.as_slice(), b"content"].concat()),
+            state: keccak256([block.hash.as_slice(), b"state"].concat()),
+        });
+        self.blocks.push(Block { block, proof: Proof::ReceiptsRoot, digest, logs });
         self.past.insert(number, self.docs.clone());
     }
 
@@ -262,7 +270,11 @@ impl World {
         }
         let root = BlockId { number: 0, hash: B256::repeat_byte(9) };
         let cursor = self.head().unwrap_or(root);
-        let block = |block: &Block| CommitBlock { block: block.block, proof: block.proof };
+        let block = |block: &Block| CommitBlock {
+            block: block.block,
+            proof: block.proof,
+            digest: block.digest,
+        };
         CommitUnit {
             chain: self.chain,
             mode: self.mode,
@@ -274,7 +286,14 @@ impl World {
             undo,
             cursor,
             finalized: None,
+            parked: Vec::new(),
         }
+    }
+
+    /// The state digest that a store must tell at its cursor.
+    pub(crate) fn digest_at(&self, number: u64) -> B256 {
+        let below = self.blocks.iter().rev().filter(|block| block.block.number <= number);
+        below.filter_map(|block| block.digest).map(|digest| digest.state).next().unwrap_or_default()
     }
 
     fn recognise(&self, log: &Made) -> Recognised {

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row};
 use super::error::corrupt;
 use super::rows::{self, int, uint};
 use crate::pipeline::error::StoreError;
+use crate::pipeline::store::Rebuild;
 use crate::types::chain::{BlockId, ChainId};
 
 /// Most chains in one store: the ordinal has eight bits of a row id.
@@ -27,6 +28,9 @@ pub(super) struct ChainRow {
     pub(super) logs: u64,
     pub(super) events: u64,
     pub(super) undecoded: u64,
+    /// The state digest at the cursor; zero before the first log.
+    pub(super) digest: B256,
+    pub(super) rebuild: Option<Rebuild>,
 }
 
 /// The last indexed block. The hash is unknown after a rewind to a block that was never fetched.
@@ -47,7 +51,9 @@ impl ChainRow {
 }
 
 const COLUMNS: &str = "ordinal, id, name, cursor_number, cursor_hash, finalized, first_block, \
-                       verified_through, blocks, logs, events, undecoded";
+                       verified_through, blocks, logs, events, undecoded, digest, rebuild";
+/// Stands for [`Rebuild::Due`]; block numbers are not below zero.
+const REBUILD_DUE: i64 = -1;
 
 /// Every chain of the store, in the order in which they were first opened.
 pub(super) fn all(connection: &Connection) -> Result<Vec<ChainRow>, StoreError> {
@@ -94,6 +100,14 @@ fn read(row: &Row<'_>) -> Result<ChainRow, StoreError> {
         logs: count(9)?,
         events: count(10)?,
         undecoded: count(11)?,
+        digest: match row.get_ref(12)?.as_blob_or_null().map_err(corrupt)? {
+            Some(bytes) => rows::hash(bytes)?,
+            None => B256::ZERO,
+        },
+        rebuild: match row.get::<_, Option<i64>>(13)? {
+            Some(REBUILD_DUE) => Some(Rebuild::Due),
+            from => from.map(uint).transpose()?.map(Rebuild::From),
+        },
     })
 }
 
@@ -124,17 +138,24 @@ pub(super) fn add(
         logs: 0,
         events: 0,
         undecoded: 0,
+        digest: B256::ZERO,
+        rebuild: None,
     })
 }
 
 /// Writes a chain's row back.
 pub(super) fn save(connection: &Connection, chain: &ChainRow) -> Result<(), StoreError> {
     let optional = |value: Option<u64>| value.map(int).transpose();
+    let rebuild = match chain.rebuild {
+        Some(Rebuild::Due) => Some(REBUILD_DUE),
+        Some(Rebuild::From(block)) => Some(int(block)?),
+        None => None,
+    };
     connection
         .prepare_cached(
             "UPDATE chain SET name = ?2, cursor_number = ?3, cursor_hash = ?4, finalized = ?5,
              first_block = ?6, verified_through = ?7, blocks = ?8, logs = ?9, events = ?10,
-             undecoded = ?11 WHERE ordinal = ?1",
+             undecoded = ?11, digest = ?12, rebuild = ?13 WHERE ordinal = ?1",
         )?
         .execute((
             i64::from(chain.ordinal),
@@ -148,6 +169,8 @@ pub(super) fn save(connection: &Connection, chain: &ChainRow) -> Result<(), Stor
             int(chain.logs)?,
             int(chain.events)?,
             int(chain.undecoded)?,
+            &chain.digest[..],
+            rebuild,
         ))?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::error::corrupt;
 use super::feed_rows::{self, Entry};
 use super::intern::Interner;
 use super::rows::{self, int};
-use super::{docs, rewind, undo};
+use super::{docs, parked, rewind, undo};
 use crate::pipeline::error::StoreError;
 use crate::pipeline::store::{CommitUnit, Recognised};
 use crate::types::chain::{BlockRange, Proof};
@@ -22,7 +22,7 @@ use crate::types::log::LogView;
 
 /// Participants with a column and an index of their own; further ones go to `participant_extra`. No
 /// event of ERC-20, ERC-721 or an ERC-3643 token names more than three addresses.
-const PARTICIPANT_COLUMNS: usize = 3;
+pub(super) const PARTICIPANT_COLUMNS: usize = 3;
 
 /// What the writer keeps between units.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Committer {
     ) -> Result<u64, StoreError> {
         let at = self.position(unit)?;
         check_shape(unit)?;
-        let kinds = kinds(&self.connection, unit, dictionary)?;
+        let kinds = kinds(&self.connection, &unit.recognised, dictionary)?;
         self.interner.begin();
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut step = Step {
@@ -93,15 +93,15 @@ impl Committer {
     }
 }
 
-/// The kind of each log of a unit, looked up once per distinct recognition.
-fn kinds(
+/// The kind of each recognition, looked up once per distinct recognition.
+pub(super) fn kinds<'a>(
     connection: &Connection,
-    unit: &CommitUnit,
+    recognised: impl IntoIterator<Item = &'a Recognised>,
     dictionary: &Dictionary,
 ) -> Result<Vec<Kind>, StoreError> {
     let mut seen: HashMap<(u16, Option<u32>), Kind> = HashMap::new();
-    let mut kinds = Vec::with_capacity(unit.recognised.len());
-    for recognised in &unit.recognised {
+    let mut kinds = Vec::new();
+    for recognised in recognised {
         let parts = match recognised {
             Recognised::Event { layout, contract } => (contract.0, Some(layout.0)),
             Recognised::Undecoded { contract, .. } => (contract.0, None),
@@ -120,7 +120,7 @@ fn kinds(
 }
 
 /// What must hold of any unit, whatever is stored.
-fn check_shape(unit: &CommitUnit) -> Result<(), StoreError> {
+pub(super) fn check_shape(unit: &CommitUnit) -> Result<(), StoreError> {
     if unit.logs.len() != unit.recognised.len() {
         let text = format!("{} logs with {} recognitions", unit.logs.len(), unit.recognised.len());
         return Err(refuse(unit, &text, "one of each"));
@@ -166,11 +166,11 @@ fn refuse(unit: &CommitUnit, what: &str, expected: &str) -> StoreError {
 }
 
 /// A unit in the making: the open transaction and the chain's row as it will be.
-struct Step<'a> {
-    connection: &'a Connection,
-    interner: &'a mut Interner,
-    chain: ChainRow,
-    seq: u64,
+pub(super) struct Step<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) interner: &'a mut Interner,
+    pub(super) chain: ChainRow,
+    pub(super) seq: u64,
 }
 
 impl Step<'_> {
@@ -184,6 +184,10 @@ impl Step<'_> {
             self.rewind(unit, to)?;
         }
         self.check_contiguous(unit)?;
+        if self.chain.rebuild.is_some() {
+            let text = format!("block {}", unit.cursor.number);
+            return Err(refuse(unit, &text, "documents that are being rebuilt"));
+        }
         let low = match (self.chain.cursor, unit.blocks.first()) {
             (Some(cursor), _) => cursor.number.saturating_add(1),
             (None, Some(first)) => first.block.number,
@@ -195,6 +199,7 @@ impl Step<'_> {
         self.write_logs(unit, kinds, dictionary)?;
         docs::write(self.connection, self.interner, self.chain.ordinal, &unit.docs)?;
         undo::write(self.connection, self.chain.ordinal, &unit.undo)?;
+        parked::write(self.connection, self.chain.ordinal, &unit.parked)?;
         self.chain.cursor =
             Some(Cursor { number: unit.cursor.number, hash: Some(unit.cursor.hash) });
         if advances {
@@ -253,9 +258,10 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn write_blocks(&mut self, unit: &CommitUnit, seq: u64) -> Result<(), StoreError> {
+    pub(super) fn write_blocks(&mut self, unit: &CommitUnit, seq: u64) -> Result<(), StoreError> {
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO block(row, hash, timestamp, proof, seq) VALUES(?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO block(row, hash, timestamp, proof, seq, content, digest)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?;
         for commit in &unit.blocks {
             let block = &commit.block;
@@ -265,7 +271,12 @@ impl Step<'_> {
                 int(block.timestamp)?,
                 commit.proof as u8,
                 int(seq)?,
+                commit.digest.as_ref().map(|digest| &digest.content[..]),
+                commit.digest.as_ref().map(|digest| &digest.state[..]),
             ))?;
+            if let Some(digest) = commit.digest {
+                self.chain.digest = digest.state;
+            }
             let first = *self.chain.first_block.get_or_insert(block.number);
             let next = self.chain.verified_through.map_or(first, |through| through + 1);
             if commit.proof != Proof::Unverified && block.number == next {
@@ -276,7 +287,7 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn write_logs(
+    pub(super) fn write_logs(
         &mut self,
         unit: &CommitUnit,
         kinds: &[Kind],
@@ -352,7 +363,7 @@ impl Step<'_> {
         Ok(taking_part)
     }
 
-    fn write_extra(&self, row: i64, ids: &[i64]) -> Result<(), StoreError> {
+    pub(super) fn write_extra(&self, row: i64, ids: &[i64]) -> Result<(), StoreError> {
         for id in ids {
             self.connection
                 .prepare_cached("INSERT INTO participant_extra(addr, row) VALUES(?1, ?2)")?
@@ -361,7 +372,7 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn write_dead_letter(&mut self, row: i64, reason: &str) -> Result<(), StoreError> {
+    pub(super) fn write_dead_letter(&mut self, row: i64, reason: &str) -> Result<(), StoreError> {
         self.connection
             .prepare_cached("INSERT INTO dead_letter(row, reason) VALUES(?1, ?2)")?
             .execute((row, reason))?;
@@ -384,7 +395,7 @@ impl Step<'_> {
 }
 
 /// The topics as stored: without the first where the kind's layout tells it.
-fn stored_topics<'a>(
+pub(super) fn stored_topics<'a>(
     log: LogView<'_>,
     kind: &Kind,
     room: &'a mut [u8; 128],

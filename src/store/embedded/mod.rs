@@ -16,8 +16,10 @@ mod history;
 mod holders;
 mod intern;
 mod lock;
+mod parked;
 mod raw_logs;
 mod readers;
+mod rebuild;
 mod records;
 mod rewind;
 mod rows;
@@ -29,10 +31,11 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use self::chains::ChainRow;
 use self::dictionary::Dictionary;
 use self::error::corrupt;
 use self::holders::Question;
@@ -40,7 +43,9 @@ use self::lock::DirectoryLock;
 use self::readers::Readers;
 use self::writer::{Command, Writer};
 use crate::pipeline::error::StoreError;
-use crate::pipeline::store::{ChainState, CommitUnit, Store, Undo};
+use crate::pipeline::store::{
+    AmendUnit, ChainState, CommitUnit, Coverage, RawPage, RebuildUnit, Store, Undo,
+};
 use crate::store::read::{
     ChainIndex, EventQuery, HolderRecord, HoldersPage, Page, Queries, QueryError, TokenRecord,
 };
@@ -219,6 +224,47 @@ impl Store for Embedded {
         self.writer()?.ask(|reply| Command::Finalize { chain, block, reply }).await
     }
 
+    async fn digest_at(&self, chain: ChainId, block: u64) -> Result<B256, StoreError> {
+        self.readers
+            .run(move |connection| match chains::find(connection, chain)? {
+                Some(row) => raw_logs::digest_at(connection, row.ordinal, block),
+                None => Ok(B256::ZERO),
+            })
+            .await
+    }
+
+    async fn raw(&self, chain: ChainId, from: u64, logs_max: usize) -> Result<RawPage, StoreError> {
+        let dictionary = Arc::clone(&self.dictionary);
+        self.readers
+            .run(move |connection| raw_logs::page(connection, &dictionary, chain, from, logs_max))
+            .await
+    }
+
+    async fn begin_rebuild(&self, chain: ChainId) -> Result<(), StoreError> {
+        self.writer()?.ask(|reply| Command::BeginRebuild { chain, reply }).await
+    }
+
+    async fn rebuild(&self, unit: Arc<RebuildUnit>) -> Result<(), StoreError> {
+        self.writer()?.ask(|reply| Command::Rebuild { unit, reply }).await
+    }
+
+    async fn amend(&self, unit: Arc<AmendUnit>) -> Result<(), StoreError> {
+        self.writer()?.ask(|reply| Command::Amend { unit, reply }).await
+    }
+
+    async fn coverage(&self, chain: ChainId) -> Result<Vec<Coverage>, StoreError> {
+        self.readers
+            .run(move |connection| match chains::find(connection, chain)? {
+                Some(row) => rebuild::coverage(connection, row.ordinal),
+                None => Ok(Vec::new()),
+            })
+            .await
+    }
+
+    async fn cover(&self, chain: ChainId, coverage: Vec<Coverage>) -> Result<(), StoreError> {
+        self.writer()?.ask(|reply| Command::Cover { chain, coverage, reply }).await
+    }
+
     async fn end_bulk(&self) -> Result<(), StoreError> {
         self.writer()?.ask(|reply| Command::EndBulk { reply }).await
     }
@@ -242,7 +288,31 @@ fn chain_state(connection: &Connection, chain: ChainId) -> Result<ChainState, St
         window.push(BlockId { number, hash });
     }
     window.reverse();
-    Ok(ChainState { cursor: row.cursor_id(), finalized: row.finalized, window })
+    Ok(ChainState {
+        cursor: row.cursor_id(),
+        finalized: row.finalized,
+        window,
+        digest: row.digest,
+        parked: parked::of(connection, row.ordinal)?,
+        rebuild: row.rebuild,
+    })
+}
+
+fn chain_index(connection: &Connection, row: ChainRow) -> Result<ChainIndex, QueryError> {
+    Ok(ChainIndex {
+        chain: row.id,
+        indexed: row.cursor_id(),
+        finalized: row.finalized,
+        verified_through: row.verified_through,
+        blocks: row.blocks,
+        logs: row.logs,
+        events: row.events,
+        undecoded: row.undecoded,
+        digest: row.digest,
+        parked: parked::of(connection, row.ordinal)?,
+        rebuild: row.rebuild,
+        name: row.name,
+    })
 }
 
 #[async_trait]
@@ -250,20 +320,8 @@ impl Queries for Embedded {
     async fn chains(&self) -> Result<Vec<ChainIndex>, QueryError> {
         self.readers
             .run(|connection| {
-                Ok(chains::all(connection)?
-                    .into_iter()
-                    .map(|row| ChainIndex {
-                        chain: row.id,
-                        indexed: row.cursor_id(),
-                        finalized: row.finalized,
-                        verified_through: row.verified_through,
-                        blocks: row.blocks,
-                        logs: row.logs,
-                        events: row.events,
-                        undecoded: row.undecoded,
-                        name: row.name,
-                    })
-                    .collect())
+                let chains = chains::all(connection)?;
+                chains.into_iter().map(|row| chain_index(connection, row)).collect()
             })
             .await
     }

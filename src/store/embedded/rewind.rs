@@ -6,6 +6,7 @@
 use rusqlite::Connection;
 
 use super::chains::{ChainRow, Cursor};
+use super::raw_logs;
 use super::rows::{self, int, uint};
 use crate::pipeline::error::StoreError;
 use crate::types::chain::BlockRange;
@@ -53,6 +54,7 @@ pub(super) fn apply(
         chain.verified_through = None;
     }
     chain.verified_through = chain.verified_through.map(|through| through.min(to));
+    chain.digest = raw_logs::digest_at(connection, chain.ordinal, to)?;
     chain.cursor = Some(Cursor { number: to, hash: hash_of(connection, chain.ordinal, to)? });
     Ok(Some(BlockRange { from: to.saturating_add(1), to: cursor.number }))
 }

@@ -20,7 +20,7 @@ const BLOCK_MASK: i64 = (1 << BLOCK_BITS) - 1;
 pub(super) const BLOCK_MAX: u64 = (1 << BLOCK_BITS) - 1;
 /// Address ids take the low 40 bits where they share an integer with a chain or a token.
 const ADDRESS_BITS: u32 = 40;
-const ADDRESS_MASK: i64 = (1 << ADDRESS_BITS) - 1;
+pub(super) const ADDRESS_MASK: i64 = (1 << ADDRESS_BITS) - 1;
 /// Tokens per store: what is left of a positive integer above an address id.
 const ASSET_MAX: i64 = (1 << (63 - ADDRESS_BITS)) - 1;
 

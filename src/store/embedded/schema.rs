@@ -13,7 +13,7 @@ use crate::pipeline::error::StoreError;
 const APPLICATION_ID: i32 = 0x5257_4148;
 
 /// Step `n` turns version `n` into `n + 1`. Never edit a step that has been released; add one.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE setting(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -103,6 +103,22 @@ SELECT c.id AS chain_id, '0x' || lower(hex(a.addr)) AS token, '0x' || lower(hex(
   '0x' || lower(hex(coalesce(o.frozen, zeroblob(32)))) AS frozen, o.account_frozen
 FROM holding o JOIN asset s ON s.id = o.row >> 40 JOIN chain c ON c.ordinal = s.chain
 JOIN address a ON a.id = s.addr JOIN address h ON h.id = o.row & 0xFFFFFFFFFF;
+";
+
+/// Digests, parked handlers, rebuilds. What is indexed already gets its digests by a rebuild.
+const V2: &str = "
+ALTER TABLE block ADD COLUMN content BLOB;
+ALTER TABLE block ADD COLUMN digest BLOB;
+ALTER TABLE chain ADD COLUMN digest BLOB;
+ALTER TABLE chain ADD COLUMN rebuild INTEGER;
+UPDATE chain SET rebuild = -1 WHERE cursor_number IS NOT NULL;
+CREATE TABLE parked(
+  chain INTEGER NOT NULL, handler TEXT NOT NULL, block INTEGER NOT NULL,
+  log_index INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY(chain, handler)) WITHOUT ROWID;
+CREATE TABLE coverage(
+  chain INTEGER NOT NULL, source BLOB NOT NULL, through INTEGER,
+  PRIMARY KEY(chain, source)) WITHOUT ROWID;
+CREATE TABLE token_words(asset INTEGER PRIMARY KEY, name TEXT, symbol TEXT, decimals INTEGER);
 ";
 
 /// What a bulk load leaves out and [`build_indexes`] makes good. Building them over sorted input at

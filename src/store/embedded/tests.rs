@@ -13,7 +13,7 @@ use crate::pipeline::store::{CommitMode, Store};
 use crate::store::contract_tests::world::roll;
 use crate::store::contract_tests::world::{CHAIN, Reader, World, contracts};
 use crate::store::contract_tests::writing::{agree, every_key};
-use crate::store::contract_tests::{Backend, contract_tests};
+use crate::store::contract_tests::{Backend, contract_tests, mending_tests};
 use crate::store::read::{EventQuery, Queries};
 
 struct Files(TempDir);
@@ -41,6 +41,7 @@ impl Backend for Files {
 }
 
 contract_tests!(Files::new());
+mending_tests!(Files::new());
 
 #[test]
 fn a_second_writer_is_told_who_holds_the_store() {
@@ -284,4 +285,54 @@ async fn a_backup_is_a_store_of_its_own() {
     store.commit(Arc::new(world.step(&mut seed))).await.expect("the original goes on");
     let restored = copy.try_open().expect("opens");
     agree(&restored, &then, &every_key()).await;
+}
+
+/// Each chain has one unit in flight, and the writer takes them as they come: a chain that floods the
+/// store with large units makes another wait for the one that is being written, and for no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_that_floods_leaves_the_others_their_share_of_the_writer() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::types::chain::ChainId;
+
+    const UNITS: usize = 30;
+    let files = Files::new();
+    let store = Arc::new(files.try_open().expect("opens"));
+    let (mut flood, mut calm) = (World::new(ChainId(1)), World::new(ChainId(2)));
+    for world in [&flood, &calm] {
+        store.open_chain(world.chain, "test").await.expect("opens");
+    }
+    let mut seed = 3;
+    let large: Vec<_> = (0..UNITS * 2)
+        .map(|_| {
+            let blocks = flood.random_blocks(&mut seed, 8);
+            Arc::new(flood.extend(blocks))
+        })
+        .collect();
+    let small: Vec<_> = (0..UNITS).map(|_| Arc::new(calm.extend(vec![vec![]]))).collect();
+    let (flooded, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let flooding = {
+        let (store, flooded) = (Arc::clone(&store), Arc::clone(&flooded));
+        let done = Arc::clone(&done);
+        tokio::spawn(async move {
+            for unit in large {
+                if done.load(Ordering::SeqCst) == UNITS {
+                    break;
+                }
+                store.commit(unit).await.expect("commits");
+                flooded.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+    };
+    let mut most = 0;
+    for unit in small {
+        let before = flooded.load(Ordering::SeqCst);
+        store.commit(unit).await.expect("commits");
+        done.fetch_add(1, Ordering::SeqCst);
+        most = most.max(flooded.load(Ordering::SeqCst) - before);
+    }
+    flooding.await.expect("no panic");
+    // The unit being written, the one that was queued before ours, and the one whose end is counted
+    // while ours is on its way back.
+    assert!(most <= 3, "a unit waited for {most} of the other chain");
 }

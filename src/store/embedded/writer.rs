@@ -20,7 +20,7 @@ use super::lock::DirectoryLock;
 use super::rows::int;
 use super::{chains, feed_rows, readers, schema};
 use crate::pipeline::error::StoreError;
-use crate::pipeline::store::{CommitMode, CommitUnit};
+use crate::pipeline::store::{AmendUnit, CommitMode, CommitUnit, Coverage, RebuildUnit};
 use crate::telemetry::metrics::{self, Metric};
 use crate::types::asset::TokenMetadata;
 use crate::types::chain::ChainId;
@@ -49,6 +49,10 @@ pub(super) enum Command {
     OpenChain { chain: ChainId, name: String, reply: Reply<()> },
     Commit { unit: Arc<CommitUnit>, reply: Reply<u64> },
     Finalize { chain: ChainId, block: u64, reply: Reply<u64> },
+    BeginRebuild { chain: ChainId, reply: Reply<()> },
+    Rebuild { unit: Arc<RebuildUnit>, reply: Reply<()> },
+    Amend { unit: Arc<AmendUnit>, reply: Reply<()> },
+    Cover { chain: ChainId, coverage: Vec<Coverage>, reply: Reply<()> },
     EndBulk { reply: Reply<()> },
     PutMetadata { chain: ChainId, token: Address, metadata: TokenMetadata, reply: Reply<()> },
 }
@@ -167,6 +171,22 @@ impl Work {
             Command::Finalize { chain, block, reply } => {
                 let done = chain_at(&self.committer.chains, chain)
                     .and_then(|at| self.committer.finalize(at, block));
+                reply.send(done).ok();
+            }
+            Command::BeginRebuild { chain, reply } => {
+                let done = chain_at(&self.committer.chains, chain)
+                    .and_then(|at| self.committer.begin_rebuild(at));
+                reply.send(done).ok();
+            }
+            Command::Rebuild { unit, reply } => {
+                reply.send(self.committer.rebuild(&unit, &self.dictionary)).ok();
+            }
+            Command::Amend { unit, reply } => {
+                reply.send(self.committer.amend(&unit, &self.dictionary)).ok();
+            }
+            Command::Cover { chain, coverage, reply } => {
+                let done = chain_at(&self.committer.chains, chain)
+                    .and_then(|at| self.committer.cover(at, &coverage));
                 reply.send(done).ok();
             }
             Command::EndBulk { reply } => {
