@@ -34,10 +34,17 @@ sim: ## seeded runs of the daemon against lying, forking, failing providers, wit
 contracts: ## every check of contracts/: tests, coverage, gas, layouts, ABIs, governance, slither
 	@contracts/run all
 
+.PHONY: web
+web: ## build the front ends, which the next build of the daemon carries
+	@scripts/web build
+
+.PHONY: screens
+screens: ## photograph every page into docs/screens/ (needs a debug build of the daemon)
+	@scripts/web screens
+
 .PHONY: chaos
-chaos: ## more of the chaos matrix: every fault x workload, one and two bad providers (SEED=1)
-	RWAHUB_TEST_CHAOS_SEED=$(or $(SEED),1) RWAHUB_TEST_CHAOS_SIZE=12 RWAHUB_TEST_CHAOS_FAULTY=2 \
-	RWAHUB_TEST_CHAOS_LOGS=10000 RWAHUB_TEST_CHAOS_RPS=500 cargo test --locked --all-features --test it chaos::
+chaos: ## full chaos matrix, 10,000 log queries, the kill at 500 rps, 1,000 streaming clients (SEED=1)
+	@scripts/chaos $(or $(SEED),1)
 
 .PHONY: check
 check: fmt-check typos unused clippy architecture docs ## the lint gate: all of the checks below

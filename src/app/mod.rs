@@ -16,6 +16,10 @@ pub mod maintain;
 
 pub mod verify;
 
+pub mod control;
+
+pub mod reload;
+
 mod enrich;
 
 mod gauges;

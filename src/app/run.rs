@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,10 +15,12 @@ use super::build::Parts;
 use super::chain_task::{ChainTask, ring};
 use super::live::Live;
 use super::maintain::Index;
-use super::{enrich, gauges};
+use super::reload::{Reloader, Source};
+use super::{control, enrich, gauges, reload};
 use crate::chain::follow::Doorbell;
 use crate::config::{self, Config};
 use crate::gateway;
+use crate::gateway::admin::{self, Admin};
 use crate::gateway::server::Drained;
 use crate::rpc::eth::LogFilter;
 use crate::rpc::pool::Pool;
@@ -45,7 +47,8 @@ pub trait Announce: Sync {
 type Ended = (ChainId, Result<()>);
 
 /// Runs until SIGTERM or SIGINT, or until no chain can go on.
-pub async fn run(config: &Config, announce: &dyn Announce) -> Result<()> {
+/// `source` says where the configuration is read again on SIGHUP.
+pub async fn run(config: &Config, source: Source, announce: &dyn Announce) -> Result<()> {
     let (gateway_listen, metrics_listen) = (config.gateway.listen, config.telemetry.metrics_listen);
     let door = bind("gateway.listen", gateway_listen).await?;
     let metrics = bind("telemetry.metrics_listen", metrics_listen).await?;
@@ -58,19 +61,29 @@ pub async fn run(config: &Config, announce: &dyn Announce) -> Result<()> {
     for chain in &config.chains {
         spawn_chain(&parts, chain, &stop, &mut chains).await?;
     }
+    let proxies = proxies(&parts, &config.gateway);
+    let pools = parts.pools().cloned().collect::<Vec<_>>();
+    let reloader = Reloader::new(source, config.clone(), pools.clone(), proxies.clone());
+    let socket = control::path(config);
+    let control = control::bind(&socket)?;
+    let admin = admin::router(Admin { pools, reload: reloader.clone() });
     let mut servers: JoinSet<Result<()>> = JoinSet::new();
+    servers.spawn(reload::on_hangup(reloader, stop.clone()));
+    servers.spawn(serve_control(control, admin, stop.clone()));
     let stopped = stop.clone().cancelled_owned();
     servers.spawn(async move { Ok(telemetry::server::run(metrics, stopped).await?) });
     servers.spawn(enrich::run(Arc::clone(&parts), stop.clone()));
     servers.spawn(gauges::run(Arc::clone(&parts), stop.clone()));
     let address = door.local_addr().context("the gateway's own address")?;
-    servers.spawn(serve(door, Arc::clone(&parts), config.gateway.clone(), stop.clone()));
+    servers.spawn(serve(door, Arc::clone(&parts), config.gateway.clone(), proxies, stop.clone()));
     announce.listening(address);
     notify_systemd(sd_notify::NotifyState::Ready);
 
     let outcome = until_stopped(&mut chains, &mut servers, &parts.health, &stop).await;
     notify_systemd(sd_notify::NotifyState::Stopping);
     drain(chains, servers).await;
+    // The next daemon would replace it; a command asks nobody meanwhile.
+    std::fs::remove_file(&socket).ok();
     outcome
 }
 
@@ -165,26 +178,38 @@ async fn listen(
     }
 }
 
-async fn serve(
-    door: TcpListener,
-    parts: Arc<Parts>,
-    config: config::Gateway,
-    stop: CancellationToken,
-) -> Result<()> {
+/// One door per chain, within the limits of the configuration.
+fn proxies(parts: &Parts, config: &config::Gateway) -> Proxies {
     let limits = Limits {
         body_bytes_max: config.max_body_bytes,
         batch_items_max: config.max_batch_items,
         ..Limits::default()
     };
-    let proxies =
-        parts.pools().map(|pool| Proxy::new(Arc::clone(pool), Policy::default(), limits.clone()));
-    let rpc = gateway::rpc_proxy::router(Proxies::new(proxies));
+    let proxy = |pool: &Arc<Pool>| Proxy::new(pool.clone(), Policy::default(), limits.clone());
+    Proxies::new(parts.pools().map(proxy))
+}
+
+async fn serve_control(
+    listener: UnixListener,
+    router: admin::Router,
+    stop: CancellationToken,
+) -> Result<()> {
+    admin::serve(listener, router, stop.cancelled_owned()).await.context("the control socket")
+}
+
+async fn serve(
+    door: TcpListener,
+    parts: Arc<Parts>,
+    config: config::Gateway,
+    proxies: Proxies,
+    stop: CancellationToken,
+) -> Result<()> {
     let router = gateway::build(gateway::Parts {
         queries: Arc::clone(&parts.store) as Arc<dyn Queries>,
         feed: parts.bus.subscribe(),
         live: Arc::new(Live::new(parts.health.clone())),
         config,
-        rpc,
+        rpc: gateway::rpc_proxy::router(proxies),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
     if let Drained::Cut { connections } =

@@ -8,6 +8,8 @@ mod maintain;
 
 mod print;
 
+mod providers;
+
 mod report;
 
 mod sim;
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app;
+use crate::app::reload::Source;
 use crate::app::verify::{Depth, Task};
 use crate::config::error::ConfigErrors;
 use crate::config::load::{self, Loaded, Override};
@@ -61,8 +64,11 @@ enum Command {
     },
     /// Shows where each chain's index stands
     Status,
-    /// Asks every provider for its chain id and head
-    Providers,
+    /// Shows, tests, drains and enables providers; tests them when no order is given
+    Providers {
+        #[command(subcommand)]
+        order: Option<providers::Order>,
+    },
     /// Builds every document again from the stored logs, without asking a node
     Reindex {
         /// Chain id; every configured chain without it
@@ -167,7 +173,11 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
 async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
     let (config, json) = (loaded.config, arguments.json);
     match arguments.command {
-        Command::Run => app::run::run(&config, &print::Listening).await?,
+        Command::Run => {
+            let file = arguments.config.clone().or(loaded.source);
+            let source = Source { file, overrides: arguments.overrides.clone() };
+            app::run::run(&config, source, &print::Listening).await?;
+        }
         Command::Check => {
             let report = app::check::run(&config).await;
             report::check(&config, loaded.source.as_deref(), &report, json)?;
@@ -179,12 +189,8 @@ async fn execute(arguments: &Arguments, loaded: Loaded) -> Result<(), Failure> {
             backfill::run(&config, ChainId(chain), to, json).await?;
         }
         Command::Status => report::status(&app::status::run(&config).await?, json)?,
-        Command::Providers => {
-            let providers = app::check::providers(&config).await;
-            report::providers(&providers, json)?;
-            if providers.iter().any(|provider| provider.fault.is_some()) {
-                return Err(Failure::Told);
-            }
+        Command::Providers { ref order } => {
+            providers::run(&config, order.as_ref(), json).await?;
         }
         Command::Reindex { chain } => {
             maintain::reindex(&config, chain.map(ChainId), json).await?;

@@ -97,6 +97,12 @@ pub const CHAIN: Section = Section {
             Default,
             "Time between polls of the head without a subscription; a silent subscription is checked as often.",
         ),
+        key(
+            "head_quorum",
+            "integer",
+            Default,
+            "Providers that must have a block before JSON-RPC clients are told of it; at most the chain's providers.",
+        ),
         key("provider", "tables", Table, ""),
     ],
 };

@@ -3,6 +3,7 @@
 //! `raw` is what a file may say, `validate` turns it into these types and reports every fault at
 //! once. Nothing here is read again after start.
 
+pub mod diff;
 pub mod error;
 pub mod keys;
 pub mod load;
@@ -55,6 +56,8 @@ pub struct Chain {
     /// How often the head is asked for when no subscription speaks, and how often a silent
     /// subscription is checked against the head.
     pub poll_interval: Duration,
+    /// Providers that must have a block before clients of the JSON-RPC proxy are told of it.
+    pub head_quorum: usize,
     pub providers: Vec<Provider>,
 }
 

@@ -63,6 +63,7 @@ fn write_chain(out: &mut String, chain: &Chain) {
     );
     let poll_ms = u64::try_from(chain.poll_interval.as_millis()).unwrap_or(u64::MAX);
     line(out, "poll_interval_ms", integer(poll_ms));
+    line(out, "head_quorum", integer(chain.head_quorum as u64));
     chain.providers.iter().for_each(|provider| write_provider(out, provider));
 }
 

@@ -86,6 +86,7 @@ fn chain(reader: &Reader<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>)
         ));
     }
     let poll_ms = reader.integer("poll_interval_ms", 10..=3_600_000).unwrap_or(1);
+    let providers = provider::providers(reader, sources, warnings);
     Chain {
         id,
         name,
@@ -94,8 +95,20 @@ fn chain(reader: &Reader<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>)
         reorg_window_blocks: reader.integer("reorg_window_blocks", 1..=10_000_000).unwrap_or(1),
         verify,
         poll_interval: Duration::from_millis(poll_ms),
-        providers: provider::providers(reader, sources, warnings),
+        head_quorum: head_quorum(reader, providers.len()),
+        providers,
     }
+}
+
+/// More than there are providers would hide every block.
+fn head_quorum(reader: &Reader<'_>, providers: usize) -> usize {
+    let wanted = reader.integer("head_quorum", 1..=100).unwrap_or(1);
+    let wanted = usize::try_from(wanted).unwrap_or(1);
+    if wanted > providers.max(1) {
+        let problem = format!("the chain has {providers} providers");
+        reader.fault("head_quorum", problem, "use at most that many, or add providers");
+    }
+    wanted
 }
 
 /// A name that is fit for labels, if the key is there.

@@ -14,6 +14,8 @@ pub mod live;
 
 pub mod rpc_proxy;
 
+pub mod admin;
+
 pub mod edge;
 
 mod rest;
@@ -21,6 +23,8 @@ mod rest;
 mod openapi;
 
 mod landing;
+
+mod web;
 
 mod limits;
 
@@ -80,7 +84,8 @@ pub fn build(parts: Parts) -> Router {
     Router::new()
         .merge(data)
         .merge(rest::open(api).layer(compression.clone()))
-        .merge(landing::routes().layer(compression))
+        .merge(landing::routes().layer(compression.clone()))
+        .merge(web::routes().layer(compression))
         .fallback(route_unknown)
         .method_not_allowed_fallback(method_not_allowed)
         // The edge has the limit of the configuration; the framework's own 2 MB would come first.

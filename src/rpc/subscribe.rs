@@ -4,8 +4,8 @@
 //! `chain` walks parents by itself. Streams are opened anew after a loss, for as long as the
 //! [`Heads`] lives; dropping it ends everything.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy_primitives::{B256, U64};
@@ -105,16 +105,7 @@ impl Heads {
             poll_interval: poll_interval.max(Duration::from_millis(10)),
         });
         let mut tasks = JoinSet::new();
-        for endpoint in pool.endpoints() {
-            if endpoint.transport == Transport::WebSocket {
-                tasks.spawn(listen(endpoint.clone(), desk.clone(), Topic::Heads));
-                if !log_filters.is_empty() {
-                    let topic = Topic::Logs(log_filters.clone());
-                    tasks.spawn(listen(endpoint.clone(), desk.clone(), topic));
-                }
-            }
-        }
-        tasks.spawn(poll(pool, desk));
+        tasks.spawn(attend(pool, desk, log_filters));
         Self { signals, _tasks: tasks }
     }
 
@@ -156,6 +147,62 @@ impl Desk {
     }
 }
 
+/// One provider that is listened to.
+#[derive(Debug)]
+struct Seat {
+    endpoint: Arc<Endpoint>,
+    /// The head that was last passed on, so that a poll repeats none.
+    last: Mutex<Option<B256>>,
+}
+
+impl Seat {
+    /// Notes what the provider says; false when it said the same before.
+    fn note(&self, event: &HeadEvent) -> bool {
+        self.endpoint.health.note_head_block(event.number, event.hash);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.replace(event.hash) != Some(event.hash)
+    }
+}
+
+/// Listens to every provider that is in use, as providers come and go.
+async fn attend(pool: Arc<Pool>, desk: Arc<Desk>, filters: Vec<LogFilter>) {
+    let mut members = pool.members();
+    let mut seats: Vec<(Arc<Endpoint>, JoinSet<()>)> = Vec::new();
+    loop {
+        let now = members.borrow_and_update().clone();
+        let in_use = |e: &Arc<Endpoint>| !e.health.is_drained();
+        seats.retain(|(seated, _)| in_use(seated) && now.iter().any(|e| Arc::ptr_eq(e, seated)));
+        for endpoint in now.into_iter().filter(in_use) {
+            if !seats.iter().any(|(seated, _)| Arc::ptr_eq(seated, &endpoint)) {
+                let tasks = seat(&pool, &desk, &endpoint, &filters);
+                seats.push((endpoint, tasks));
+            }
+        }
+        if members.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn seat(
+    pool: &Arc<Pool>,
+    desk: &Arc<Desk>,
+    endpoint: &Arc<Endpoint>,
+    filters: &[LogFilter],
+) -> JoinSet<()> {
+    let seat = Arc::new(Seat { endpoint: endpoint.clone(), last: Mutex::default() });
+    let mut tasks = JoinSet::new();
+    if endpoint.transport == Transport::WebSocket {
+        tasks.spawn(listen(seat.clone(), desk.clone(), Topic::Heads));
+        if !filters.is_empty() {
+            tasks.spawn(listen(seat.clone(), desk.clone(), Topic::Logs(filters.to_vec())));
+        }
+    }
+    // Each on its own: one that hangs must not hold up what the others say.
+    tasks.spawn(poll(pool.clone(), seat, desk.clone()));
+    tasks
+}
+
 #[derive(Debug)]
 enum Topic {
     Heads,
@@ -163,13 +210,14 @@ enum Topic {
 }
 
 /// Keeps one socket's subscriptions open.
-async fn listen(endpoint: Arc<Endpoint>, desk: Arc<Desk>, topic: Topic) {
+async fn listen(seat: Arc<Seat>, desk: Arc<Desk>, topic: Topic) {
+    let endpoint = &seat.endpoint;
     let mut pauses = pauses();
     loop {
         let started = Instant::now();
         let ended = match &topic {
-            Topic::Heads => heads(&endpoint, &desk).await,
-            Topic::Logs(filters) => hints(&endpoint, &desk, filters).await,
+            Topic::Heads => heads(&seat, &desk).await,
+            Topic::Logs(filters) => hints(endpoint, &desk, filters).await,
         };
         if desk.sender.is_closed() {
             return;
@@ -186,7 +234,8 @@ async fn listen(endpoint: Arc<Endpoint>, desk: Arc<Desk>, topic: Topic) {
 }
 
 /// Heads of one provider until the stream ends or turns out deaf.
-async fn heads(endpoint: &Arc<Endpoint>, desk: &Desk) -> Result<(), RpcError> {
+async fn heads(seat: &Seat, desk: &Desk) -> Result<(), RpcError> {
+    let endpoint = &seat.endpoint;
     let socket = endpoint.open_socket().await?;
     let mut stream = socket.subscribe(&b"[\"newHeads\"]"[..]).await?;
     let _open = endpoint.health.head_stream();
@@ -198,7 +247,7 @@ async fn heads(endpoint: &Arc<Endpoint>, desk: &Desk) -> Result<(), RpcError> {
             Ok(Some(raw)) => {
                 let Some(event) = head_event(&endpoint.name, raw) else { continue };
                 last = event.number;
-                endpoint.health.note_head(event.number);
+                seat.note(&event);
                 desk.note_push();
                 if !desk.send(Signal::Head(event)).await {
                     return Ok(());
@@ -248,24 +297,18 @@ async fn pass_on(provider: Arc<str>, desk: Arc<Desk>, mut stream: Subscription) 
     }
 }
 
-/// Asks every provider for its head while no push speaks.
-async fn poll(pool: Arc<Pool>, desk: Arc<Desk>) {
+/// Asks a provider for its head while no push speaks.
+async fn poll(pool: Arc<Pool>, seat: Arc<Seat>, desk: Arc<Desk>) {
     let mut ticks = tokio::time::interval(desk.poll_interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut seen: Vec<Option<B256>> = vec![None; pool.endpoints().len()];
     loop {
         ticks.tick().await;
         if desk.pushed_lately() {
             continue;
         }
-        let asked = pool.endpoints().iter().map(|endpoint| poll_one(&pool, endpoint));
-        let events = futures_util::future::join_all(asked).await;
-        for (seen, event) in seen.iter_mut().zip(events) {
-            let Some(event) = event.filter(|event| *seen != Some(event.hash)) else { continue };
-            *seen = Some(event.hash);
-            if !desk.send(Signal::Head(event)).await {
-                return;
-            }
+        let Some(event) = poll_one(&pool, &seat.endpoint).await else { continue };
+        if seat.note(&event) && !desk.send(Signal::Head(event)).await {
+            return;
         }
     }
 }
@@ -274,9 +317,7 @@ async fn poll_one(pool: &Pool, endpoint: &Endpoint) -> Option<HeadEvent> {
     let options =
         CallOptions { timeout: POLL_TIMEOUT, ..CallOptions::pinned(endpoint.name.clone()) };
     let answer = pool.call_with(&Which::Tag(BlockTag::Latest).call(), &options).await.ok()?;
-    let event = head_event(&answer.provider, answer.result)?;
-    endpoint.health.note_head(event.number);
-    Some(event)
+    head_event(&answer.provider, answer.result)
 }
 
 fn head_event(provider: &Arc<str>, raw: Bytes) -> Option<HeadEvent> {

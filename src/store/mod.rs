@@ -4,6 +4,7 @@
 //! both over the same data.
 
 pub mod read;
+pub mod records;
 
 pub mod embedded;
 

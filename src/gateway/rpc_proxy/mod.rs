@@ -9,13 +9,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 
+use crate::gateway::server::Drain;
 use crate::rpc::proxy::reply::{Fault, Reply};
 use crate::rpc::proxy::{Proxies, Proxy};
 use crate::types::chain::ChainId;
@@ -48,6 +49,7 @@ async fn http(
 async fn upgrade(
     State(proxies): State<Proxies>,
     Path(chain): Path<String>,
+    drain: Option<Extension<Drain>>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let proxy = match find(&proxies, &chain) {
@@ -63,7 +65,7 @@ async fn upgrade(
     socket
         .max_message_size(limit)
         .max_frame_size(limit)
-        .on_upgrade(move |socket| socket::serve(socket, proxy))
+        .on_upgrade(move |socket| socket::serve(socket, proxy, drain.map(|drain| drain.0)))
 }
 
 /// The door of a chain, or an answer that names the chains there are.

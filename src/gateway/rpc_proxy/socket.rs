@@ -12,6 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::gateway::server::Drain;
 use crate::rpc::proxy::Proxy;
 use crate::rpc::proxy::session::{Outbox, Outgoing, Session};
 
@@ -25,14 +26,28 @@ const SILENCE_MAX: Duration = Duration::from_secs(75);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves the socket until either side ends it.
-pub(super) async fn serve(socket: WebSocket, proxy: Arc<Proxy>) {
+pub(super) async fn serve(socket: WebSocket, proxy: Arc<Proxy>, drain: Option<Drain>) {
     let parallel = proxy.limits().socket_requests_max;
+    // The server waits for the closing frame.
+    let _open = drain.as_ref().map(Drain::hold);
     let (session, outbox) = Session::new(proxy);
     let (sink, source) = socket.split();
+    let leaving = leave(session.clone(), drain);
     tokio::select! {
         () = read(source, session, parallel) => {}
         () = write(sink, outbox) => {}
+        () = leaving => {}
     }
+}
+
+/// Tells the client to come back when the server stops; `write` sends it.
+async fn leave(session: Arc<Session>, drain: Option<Drain>) {
+    if let Some(drain) = drain {
+        drain.started().await;
+        session.leave("server is stopping; resume with your last cursor");
+        drop(session);
+    }
+    std::future::pending().await
 }
 
 async fn read(mut source: SplitStream<WebSocket>, session: Arc<Session>, parallel: usize) {

@@ -23,6 +23,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
@@ -57,20 +58,29 @@ pub struct Peer(pub SocketAddr);
 
 /// Tells long answers (streams, sockets) that the server wants to stop.
 #[derive(Debug, Clone, Default)]
-pub struct Drain(CancellationToken);
+pub struct Drain {
+    begun: CancellationToken,
+    /// Sockets that were handed over and are still open.
+    open: Arc<watch::Sender<()>>,
+}
 
 impl Drain {
     /// Completes when the drain starts.
     pub async fn started(&self) {
-        self.0.cancelled().await;
+        self.begun.cancelled().await;
     }
 
     pub fn has_started(&self) -> bool {
-        self.0.is_cancelled()
+        self.begun.is_cancelled()
     }
 
     pub(in crate::gateway) fn start(&self) {
-        self.0.cancel();
+        self.begun.cancel();
+    }
+
+    /// Keeps the drain waiting until dropped: for a socket that outlives its HTTP connection.
+    pub fn hold(&self) -> watch::Receiver<()> {
+        self.open.subscribe()
     }
 }
 
@@ -114,7 +124,10 @@ pub async fn run(
     }
     drop(listener);
     drain.start();
-    let all = async { while connections.join_next().await.is_some() {} };
+    let all = async {
+        while connections.join_next().await.is_some() {}
+        drain.open.closed().await;
+    };
     if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_ok() {
         return Drained::Clean;
     }

@@ -28,6 +28,12 @@ impl Bucket {
         Self { rate, state: Mutex::new(State { tokens: rate, at: Instant::now() }) }
     }
 
+    /// Tokens a second.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was a u32")]
+    pub fn rate(&self) -> u32 {
+        self.rate as u32
+    }
+
     /// Takes tokens, into debt if need be, and says how long to wait before using them.
     pub fn take(&self, count: u32) -> Duration {
         let mut state = self.refilled();

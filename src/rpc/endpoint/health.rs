@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use alloy_primitives::B256;
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, Gate};
 use super::latency::Latency;
 use super::meter::Meter;
+use super::retry::Retries;
 use crate::rpc::error::{ErrorClass, RpcError};
 
 /// Pause after a 429 that does not say how long; doubles with each in a row.
@@ -24,6 +26,20 @@ const BILLING_PAUSE: Duration = Duration::from_secs(600);
 const UNSUPPORTED_FOR: Duration = Duration::from_secs(600);
 /// Methods remembered as lacking; a client may invent names without end.
 const UNSUPPORTED_MAX: usize = 64;
+
+/// A provider that came back gets its full share after this: caches are cold, and what broke it may
+/// have been load.
+const SLOW_START: Duration = Duration::from_secs(10);
+/// The share it starts with.
+const SLOW_START_SHARE: f64 = 0.1;
+/// Time in which what is recent counts half.
+const RECENT_HALF: Duration = Duration::from_secs(10);
+/// Share of recent calls that fail at a provider which others are preferred to.
+const TROUBLED_SHARE: f64 = 0.2;
+/// Recent failures below which there is no trouble: so that it is tried again after a while.
+const TROUBLED_FAILURES: f64 = 1.0;
+/// How long a provider whose answer was proven false comes after the others.
+const DEMOTED_FOR: Duration = Duration::from_secs(60);
 
 /// The health of one provider.
 #[derive(Debug)]
@@ -39,6 +55,7 @@ pub struct Health {
     /// An operator took the provider out; calls under way end by themselves.
     drained: AtomicBool,
     notes: Mutex<Notes>,
+    retries: Retries,
     meter: Meter,
 }
 
@@ -48,6 +65,37 @@ struct Notes {
     throttles_in_a_row: u32,
     unsupported: HashMap<String, Instant>,
     last_error: Option<String>,
+    /// The head by hash, where the provider named it.
+    head_block: Option<(u64, B256)>,
+    back_since: Option<Instant>,
+    demoted_until: Option<Instant>,
+    recent: Recent,
+}
+
+/// Calls and failures of the last moments, fading.
+#[derive(Debug, Default)]
+struct Recent {
+    calls: f64,
+    failures: f64,
+    at: Option<Instant>,
+}
+
+impl Recent {
+    fn fade(&mut self) {
+        let now = Instant::now();
+        if let Some(at) = self.at.replace(now) {
+            let left =
+                0.5f64.powf(now.duration_since(at).as_secs_f64() / RECENT_HALF.as_secs_f64());
+            self.calls *= left;
+            self.failures *= left;
+        }
+    }
+
+    fn note(&mut self, failed: bool) {
+        self.fade();
+        self.calls += 1.0;
+        self.failures += f64::from(u8::from(failed));
+    }
 }
 
 /// A call under way: counts as load until dropped.
@@ -71,6 +119,7 @@ impl Health {
             head_streams: AtomicU32::new(0),
             drained: AtomicBool::new(false),
             notes: Mutex::default(),
+            retries: Retries::default(),
             meter: Meter::new(chain, provider),
         }
     }
@@ -119,6 +168,61 @@ impl Health {
         self.meter.head(head);
     }
 
+    /// The same with the head's hash.
+    pub fn note_head_block(&self, number: u64, hash: B256) {
+        self.notes().head_block = Some((number, hash));
+        self.note_head(number);
+    }
+
+    /// Whether the provider can serve this block, as far as its head tells.
+    pub fn has_block(&self, number: u64, hash: &B256) -> bool {
+        let head = self.head();
+        if head != number {
+            return head > number;
+        }
+        let named = self.notes().head_block.filter(|(at, _)| *at == number);
+        named.is_none_or(|(_, at)| at == *hash)
+    }
+
+    /// How much of its weight a provider takes: less than all for a while after it came back.
+    pub fn readiness(&self) -> f64 {
+        let Some(since) = self.notes().back_since else { return 1.0 };
+        (since.elapsed().as_secs_f64() / SLOW_START.as_secs_f64()).clamp(SLOW_START_SHARE, 1.0)
+    }
+
+    /// The provider is new here, or back.
+    pub fn start_slowly(&self) {
+        self.notes().back_since = Some(Instant::now());
+    }
+
+    /// An answer of the provider was proven false.
+    pub fn demote(&self) {
+        self.notes().demoted_until = Some(Instant::now() + DEMOTED_FOR);
+    }
+
+    /// True for a while after a false answer.
+    pub fn is_demoted(&self) -> bool {
+        self.notes().demoted_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// True while a good part of what it was asked lately failed: the others come first.
+    pub fn is_troubled(&self) -> bool {
+        let mut notes = self.notes();
+        let recent = &mut notes.recent;
+        recent.fade();
+        recent.failures > TROUBLED_FAILURES && recent.failures > recent.calls * TROUBLED_SHARE
+    }
+
+    /// Whether a call that failed elsewhere may be repeated here.
+    pub fn allows_retry(&self) -> bool {
+        self.retries.allowed()
+    }
+
+    /// Spends one repeated call; false when there is none left.
+    pub fn take_retry(&self) -> bool {
+        self.retries.take()
+    }
+
     /// The provider does not have a block that its head seemed to cover.
     pub fn note_lacks(&self, block: u64) {
         self.head.fetch_min(block.saturating_sub(1), Ordering::Relaxed);
@@ -142,7 +246,9 @@ impl Health {
 
     /// Takes the provider out, or back in.
     pub fn set_drained(&self, drained: bool) {
-        self.drained.store(drained, Ordering::Relaxed);
+        if self.drained.swap(drained, Ordering::Relaxed) && !drained {
+            self.start_slowly();
+        }
     }
 
     /// When the provider may be asked again, if it told us to wait.
@@ -200,6 +306,8 @@ impl InFlight<'_> {
         match outcome {
             Err(error) if error.class.is_failure() => {
                 health.failures.fetch_add(1, Ordering::Relaxed);
+                health.retries.note(false);
+                health.notes().recent.note(true);
                 health.note_error(method, error);
                 // A time out is a latency too; a refused connection is not a fast answer.
                 if error.class == ErrorClass::Timeout {
@@ -219,9 +327,17 @@ impl InFlight<'_> {
                     health.note_error(method, error);
                 }
                 health.latency.note(took);
-                health.notes().throttles_in_a_row = 0;
+                health.retries.note(true);
+                let mut notes = health.notes();
+                notes.throttles_in_a_row = 0;
+                notes.recent.note(false);
+                drop(notes);
                 if health.breaker.gate() == Gate::Closed || self.probe {
+                    let closed = health.breaker.gate() == Gate::Closed;
                     health.breaker.on_success();
+                    if !closed && health.breaker.gate() == Gate::Closed {
+                        health.start_slowly();
+                    }
                     if self.probe {
                         health.meter.breaker(health.breaker.gate());
                     }
@@ -281,6 +397,46 @@ mod tests {
         assert_eq!(health.in_flight(), 0);
         (0..5).for_each(|_| end(&health, ErrorClass::Timeout));
         assert_eq!(health.breaker.gate(), Gate::Open);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_comes_back_gets_its_share_little_by_little() {
+        let health = Health::new(1, Arc::from("node"));
+        assert!(
+            (health.readiness() - 1.0).abs() < f64::EPSILON,
+            "a new one has nothing to recover"
+        );
+        health.set_drained(true);
+        health.set_drained(false);
+        assert!((health.readiness() - SLOW_START_SHARE).abs() < f64::EPSILON);
+        tokio::time::advance(SLOW_START / 2).await;
+        assert!((health.readiness() - 0.5).abs() < 0.01);
+        tokio::time::advance(SLOW_START).await;
+        assert!((health.readiness() - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_is_a_share_of_what_is_recent_and_passes() {
+        let health = Health::new(1, Arc::from("node"));
+        let good: Result<(), RpcError> = Ok(());
+        (0..90).for_each(|_| health.start(false).finish("eth_call", &good));
+        (0..10).for_each(|_| end(&health, ErrorClass::Transient));
+        assert!(!health.is_troubled(), "one in ten");
+        (0..20).for_each(|_| end(&health, ErrorClass::Transient));
+        assert!(health.is_troubled());
+        tokio::time::advance(RECENT_HALF * 6).await;
+        assert!(!health.is_troubled(), "tried again after a while");
+    }
+
+    #[test]
+    fn a_block_is_had_by_who_names_it_or_stands_above_it() {
+        let health = Health::new(1, Arc::from("node"));
+        let (ours, other) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        health.note_head_block(10, ours);
+        assert!(health.has_block(10, &ours) && health.has_block(9, &other));
+        assert!(!health.has_block(10, &other) && !health.has_block(11, &ours));
+        health.note_head(11);
+        assert!(health.has_block(11, &other), "a height alone names no branch");
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,16 +10,20 @@ pub mod health;
 
 mod http;
 
+mod identity;
+
 pub mod latency;
 
 mod meter;
+
+mod retry;
 
 pub mod socket;
 
 mod tls;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,11 +32,16 @@ use tokio::time::Instant;
 use self::bucket::Bucket;
 use self::health::Health;
 use self::http::HttpLink;
+pub use self::identity::Genesis;
+use self::identity::{
+    GENESIS_TIMEOUT, Identity, Known, block_hash, chain_id_call, genesis_call, verify_chain,
+    wrong_chain,
+};
 use self::socket::{Socket, SocketLink};
 use super::error::{ErrorClass, RpcError};
+use super::wire::Call;
 use super::wire::response::Outcome;
-use super::wire::{Call, hex};
-use crate::config::{Provider, Transport};
+use crate::config::{Provider, ProviderUrl, Transport};
 use crate::types::chain::ChainId;
 
 /// Longest wait for one answer, whatever the caller's deadline: nodes give up at about this time too.
@@ -41,24 +50,22 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer kept in memory, in bytes: a 10,000-log answer is about 7 MB.
 pub const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// How long a provider of another chain is left alone before it is asked again.
-const WRONG_CHAIN_RECHECK: Duration = Duration::from_secs(60);
 
 /// One provider of one chain.
 #[derive(Debug)]
 pub struct Endpoint {
     pub name: Arc<str>,
     pub chain: ChainId,
-    pub weight: u32,
+    weight: AtomicU32,
     /// Scheme, host and port of the URL, for reports.
     pub shown_url: String,
     pub transport: Transport,
-    /// Blocks in one `eth_getLogs`, when the operator said so.
-    pub max_block_range: Option<u64>,
     pub health: Health,
+    url: ProviderUrl,
     link: Link,
-    bucket: Option<Bucket>,
+    bucket: RwLock<Option<Arc<Bucket>>>,
     identity: Identity,
+    genesis: Arc<Genesis>,
     next_id: AtomicU64,
 }
 
@@ -68,47 +75,54 @@ enum Link {
     Socket(SocketLink),
 }
 
-/// What is known about the chain behind the URL.
-#[derive(Debug, Default)]
-struct Identity {
-    state: std::sync::Mutex<Known>,
-    /// One check at a time; the others wait for its result.
-    checking: tokio::sync::Mutex<()>,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-enum Known {
-    #[default]
-    Nothing,
-    Ours,
-    Other {
-        found: ChainId,
-        at: Instant,
-    },
-}
-
 impl Endpoint {
-    /// Describes the provider; connects to nothing.
-    pub fn new(chain: ChainId, provider: &Provider) -> Self {
+    /// Describes the provider; connects to nothing. `genesis` is shared by the chain's providers.
+    pub fn new(chain: ChainId, provider: &Provider, genesis: Arc<Genesis>) -> Self {
         let name: Arc<str> = Arc::from(provider.name.as_str());
         let url = provider.url.expose().to_owned();
         let link = match provider.url.transport {
             Transport::Http => Link::Http(HttpLink::new(name.clone(), url)),
-            Transport::WebSocket => Link::Socket(SocketLink::new(name.clone(), url, chain)),
+            Transport::WebSocket => {
+                Link::Socket(SocketLink::new(name.clone(), url, chain, genesis.clone()))
+            }
         };
         Self {
             health: Health::new(chain.0, name.clone()),
             name,
             chain,
-            weight: provider.weight.max(1),
+            weight: AtomicU32::new(provider.weight.max(1)),
             shown_url: provider.url.redacted(),
             transport: provider.url.transport,
-            max_block_range: provider.max_block_range,
+            url: provider.url.clone(),
             link,
-            bucket: provider.rate_limit_rps.map(Bucket::per_second),
+            bucket: RwLock::new(provider.rate_limit_rps.map(bucket)),
             identity: Identity::default(),
+            genesis,
             next_id: AtomicU64::new(1),
         }
+    }
+
+    /// Share of requests.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// The share with what a provider that just came back may take of it.
+    pub fn weight_now(&self) -> f64 {
+        f64::from(self.weight()) * self.health.readiness()
+    }
+
+    /// Takes over what may change without a new connection; false when the address is another one.
+    pub fn adopt(&self, provider: &Provider) -> bool {
+        if provider.url.expose() != self.url.expose() {
+            return false;
+        }
+        self.weight.store(provider.weight.max(1), Ordering::Relaxed);
+        let mut current = self.bucket.write().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().map(|bucket| bucket.rate()) != provider.rate_limit_rps {
+            *current = provider.rate_limit_rps.map(bucket);
+        }
+        true
     }
 
     /// Sends one call and returns the raw `result`.
@@ -150,24 +164,26 @@ impl Endpoint {
 
     /// True unless the provider was found to serve another chain a short while ago.
     pub fn serves_our_chain(&self) -> bool {
-        match self.known() {
-            Known::Other { at, .. } => at.elapsed() >= WRONG_CHAIN_RECHECK,
-            Known::Nothing | Known::Ours => true,
-        }
+        self.identity.known().may_be_ours() && self.genesis.fault(&self.name).is_none()
     }
 
     /// What the chain check found: `None` while it has not been made.
     pub fn chain_is_ours(&self) -> Option<bool> {
-        match self.known() {
+        match self.identity.known() {
             Known::Nothing => None,
-            Known::Ours => Some(true),
+            Known::Ours => Some(self.genesis.fault(&self.name).is_none()),
             Known::Other { .. } => Some(false),
         }
     }
 
+    /// Why the provider is kept out although it answers.
+    pub fn genesis_fault(&self) -> Option<String> {
+        self.genesis.fault(&self.name)
+    }
+
     /// True when a call could be sent now without waiting for the rate budget.
     pub fn has_budget(&self) -> bool {
-        self.bucket.as_ref().is_none_or(|bucket| bucket.wait_for(1).is_zero())
+        self.bucket().is_none_or(|bucket| bucket.wait_for(1).is_zero())
     }
 
     async fn send(&self, call: &Call, deadline: Instant) -> Result<Bytes, RpcError> {
@@ -191,7 +207,7 @@ impl Endpoint {
     }
 
     async fn take_tokens(&self, count: u32, deadline: Instant) -> Result<(), RpcError> {
-        let Some(bucket) = &self.bucket else { return Ok(()) };
+        let Some(bucket) = self.bucket() else { return Ok(()) };
         let wait = bucket.take(count);
         if wait.is_zero() {
             return Ok(());
@@ -205,23 +221,33 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Asks for the chain id once per connection period. A socket checks its own on connecting.
+    /// Asks for chain id and first block once per connection period. A socket asks on connecting.
     async fn check_chain(&self, deadline: Instant) -> Result<(), RpcError> {
-        if matches!(self.link, Link::Socket(_)) || matches!(self.known(), Known::Ours) {
+        if matches!(self.link, Link::Socket(_)) || matches!(self.identity.known(), Known::Ours) {
             return Ok(());
         }
         let _one = self.identity.checking.lock().await;
-        match self.known() {
+        match self.identity.known() {
             Known::Ours => return Ok(()),
-            Known::Other { found, at } if at.elapsed() < WRONG_CHAIN_RECHECK => {
+            known @ Known::Other { found, .. } if !known.may_be_ours() => {
                 return Err(wrong_chain(&self.name, self.chain, found));
             }
             _ => {}
         }
-        let answer = self.send(&chain_id_call(), deadline).await?;
-        let checked = verify_chain(&self.name, self.chain, &answer);
+        let chain = chain_id_call();
+        let (answer, ()) = tokio::join!(self.send(&chain, deadline), self.ask_genesis(deadline));
+        let checked = verify_chain(&self.name, self.chain, &answer?);
         self.note_chain(checked.as_ref().err());
         checked
+    }
+
+    async fn ask_genesis(&self, deadline: Instant) {
+        let until = deadline.min(Instant::now() + GENESIS_TIMEOUT);
+        if let Ok(answer) = self.send(&genesis_call(), until).await
+            && let Some(hash) = block_hash(&answer)
+        {
+            self.genesis.note(&self.name, hash);
+        }
     }
 
     fn note_chain(&self, error: Option<&RpcError>) {
@@ -235,50 +261,28 @@ impl Endpoint {
         if let Some(error) = error {
             log::error!("provider disabled: {error}");
         }
-        self.set_known(known);
+        self.identity.set(known);
     }
 
     /// After a lost connection the next call proves the chain again.
     fn forget_chain_after(&self, error: Option<&RpcError>) {
         match error.map(|e| e.class) {
             Some(ErrorClass::Unreachable) => {
-                if matches!(self.known(), Known::Ours) {
-                    self.set_known(Known::Nothing);
+                if matches!(self.identity.known(), Known::Ours) {
+                    self.identity.set(Known::Nothing);
                 }
             }
             Some(ErrorClass::WrongChain { .. }) => self.note_chain(error),
-            None if matches!(self.link, Link::Socket(_)) => self.set_known(Known::Ours),
+            None if matches!(self.link, Link::Socket(_)) => self.identity.set(Known::Ours),
             _ => {}
         }
     }
 
-    fn known(&self) -> Known {
-        *self.identity.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn set_known(&self, known: Known) {
-        *self.identity.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = known;
+    fn bucket(&self) -> Option<Arc<Bucket>> {
+        self.bucket.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// The question every connection starts with.
-fn chain_id_call() -> Call {
-    Call::new("eth_chainId", &b"[]"[..])
-}
-
-/// Compares the answer to `eth_chainId` with the configured chain.
-fn verify_chain(name: &Arc<str>, expected: ChainId, answer: &[u8]) -> Result<(), RpcError> {
-    let text = answer.strip_prefix(b"\"").and_then(|a| a.strip_suffix(b"\"")).unwrap_or(answer);
-    let found = hex::quantity(text).map(ChainId).ok_or_else(|| {
-        let shown = String::from_utf8_lossy(answer.get(..80).unwrap_or(answer)).into_owned();
-        RpcError::new(ErrorClass::BadAnswer, name, format!("eth_chainId answered {shown}"))
-    })?;
-    if found == expected { Ok(()) } else { Err(wrong_chain(name, expected, found)) }
-}
-
-fn wrong_chain(name: &Arc<str>, expected: ChainId, found: ChainId) -> RpcError {
-    let text = format!(
-        "serves chain {found}, configured for chain {expected}; correct the url or the chain id"
-    );
-    RpcError::new(ErrorClass::WrongChain { expected, found }, name, text)
+fn bucket(rate: u32) -> Arc<Bucket> {
+    Arc::new(Bucket::per_second(rate))
 }

@@ -69,7 +69,7 @@ impl Pool {
                 if let (Which::Tag(BlockTag::Latest), Some(endpoint)) =
                     (which, self.endpoint(&header.provider))
                 {
-                    endpoint.health.note_head(header.header.number);
+                    endpoint.health.note_head_block(header.header.number, header.hash);
                 }
                 Ok(Some(header))
             }
@@ -81,7 +81,8 @@ impl Pool {
 
     /// The newest block of each provider, asked at once; those that do not answer are left out.
     pub async fn latest_headers(&self, options: &CallOptions) -> Vec<RpcHeader> {
-        let asked = self.endpoints().iter().map(|endpoint| {
+        let members = self.endpoints();
+        let asked = members.iter().map(|endpoint| {
             let options = CallOptions { pin: Some(endpoint.name.clone()), ..options.clone() };
             async move { self.header(Which::Tag(BlockTag::Latest), &options).await }
         });
@@ -180,7 +181,8 @@ impl Pool {
 
     /// Heads of all providers, asked at once; unreachable ones are left out.
     pub async fn heads(&self) -> Vec<(Arc<str>, u64)> {
-        let asked = self.endpoints().iter().map(|endpoint| async move {
+        let members = self.endpoints();
+        let asked = members.iter().map(|endpoint| async move {
             let options = CallOptions::pinned(endpoint.name.clone());
             let call = Call::new("eth_blockNumber", "[]");
             let answer = self.call_with(&call, &options).await.ok()?;

@@ -170,6 +170,7 @@ pub(crate) fn chain_of(id: u64, urls: Vec<(Transport, String)>) -> Chain {
         start_block: 0,
         reorg_window_blocks: 64,
         verify: Verify::Receipts,
+        head_quorum: 1,
         poll_interval: Duration::from_millis(200),
         providers: urls
             .into_iter()

@@ -34,9 +34,10 @@ pub(super) async fn choose(
     deadline: Instant,
 ) -> Result<Arc<Endpoint>, RpcError> {
     probe_open_breakers(pool);
-    let allowed = allowed(pool, want)?;
+    let members = pool.endpoints();
+    let allowed = allowed(&members, want)?;
     let Some(min_head) = want.options.min_head else {
-        return Ok(best(&allowed, want).clone());
+        return Ok(best(pool, &allowed, want).clone());
     };
     let has_head = |endpoints: &[&Arc<Endpoint>]| {
         endpoints
@@ -58,14 +59,16 @@ pub(super) async fn choose(
         let text = format!("no provider has block {min_head} yet, the highest head is {highest}");
         return Err(RpcError::of_pool(ErrorClass::NotYet, text));
     }
-    Ok(best(&ready, want).clone())
+    Ok(best(pool, &ready, want).clone())
 }
 
 /// The providers that may be asked at all.
-fn allowed<'a>(pool: &'a Pool, want: &Want<'_>) -> Result<Vec<&'a Arc<Endpoint>>, RpcError> {
+fn allowed<'a>(
+    members: &'a [Arc<Endpoint>],
+    want: &Want<'_>,
+) -> Result<Vec<&'a Arc<Endpoint>>, RpcError> {
     let options = want.options;
-    let named: Vec<_> = pool
-        .endpoints
+    let named: Vec<_> = members
         .iter()
         .filter(|e| options.pin.as_ref().is_none_or(|pin| *pin == e.name))
         .filter(|e| !options.exclude.contains(&e.name))
@@ -82,17 +85,25 @@ fn allowed<'a>(pool: &'a Pool, want: &Want<'_>) -> Result<Vec<&'a Arc<Endpoint>>
 }
 
 /// The best of `endpoints`, which holds at least one.
-fn best<'a>(endpoints: &[&'a Arc<Endpoint>], want: &Want<'_>) -> &'a Arc<Endpoint> {
+fn best<'a>(pool: &Pool, endpoints: &[&'a Arc<Endpoint>], want: &Want<'_>) -> &'a Arc<Endpoint> {
     let untried = |e: &&Arc<Endpoint>| !want.tried.contains(&e.name);
     let fit = |e: &&Arc<Endpoint>| {
         e.health.breaker.gate() == Gate::Closed
             && e.health.throttled_for().is_none()
             && !e.health.lacks_method(want.method)
     };
+    let repeated = !want.tried.is_empty();
+    let sound = |e: &&Arc<Endpoint>| {
+        let health = &e.health;
+        let may = !repeated || health.allows_retry();
+        may && !health.is_troubled() && !health.is_demoted() && !pool.lags(e)
+    };
     let tier = |wanted: &dyn Fn(&&Arc<Endpoint>) -> bool| -> Vec<&Arc<Endpoint>> {
         endpoints.iter().copied().filter(wanted).collect()
     };
     let tiers = [
+        tier(&|e| untried(e) && fit(e) && e.has_budget() && sound(e)),
+        tier(&|e| untried(e) && fit(e) && e.has_budget() && !e.health.is_demoted()),
         tier(&|e| untried(e) && fit(e) && e.has_budget()),
         tier(&|e| untried(e) && fit(e)),
         tier(&|e| fit(e)),
@@ -105,29 +116,30 @@ fn best<'a>(endpoints: &[&'a Arc<Endpoint>], want: &Want<'_>) -> &'a Arc<Endpoin
     least_bad(endpoints, want)
 }
 
-/// Draws two by weight and takes the one with less expected wait per weight.
+/// Draws two different ones by weight and takes the one with less expected wait per weight.
 fn two_choices<'a>(endpoints: &[&'a Arc<Endpoint>]) -> Option<&'a Arc<Endpoint>> {
-    match endpoints {
-        [] => None,
-        [only] => Some(only),
-        _ => {
-            let (a, b) = (draw(endpoints)?, draw(endpoints)?);
-            let cost = |e: &Arc<Endpoint>| e.health.cost() / f64::from(e.weight);
-            Some(if cost(b) < cost(a) { b } else { a })
-        }
-    }
+    let first = draw(endpoints, None)?;
+    let Some(second) = draw(endpoints, Some(first)) else { return Some(first) };
+    let cost = |e: &Arc<Endpoint>| e.health.cost() / e.weight_now();
+    Some(if cost(second) < cost(first) { second } else { first })
 }
 
-fn draw<'a>(endpoints: &[&'a Arc<Endpoint>]) -> Option<&'a Arc<Endpoint>> {
-    let total: u64 = endpoints.iter().map(|e| u64::from(e.weight)).sum();
-    let mut ticket = rand::random_range(0..total.max(1));
-    for endpoint in endpoints {
-        match ticket.checked_sub(u64::from(endpoint.weight)) {
-            Some(rest) => ticket = rest,
-            None => return Some(endpoint),
+fn draw<'a>(
+    endpoints: &[&'a Arc<Endpoint>],
+    but: Option<&Arc<Endpoint>>,
+) -> Option<&'a Arc<Endpoint>> {
+    let others = || endpoints.iter().filter(|e| but.is_none_or(|but| !Arc::ptr_eq(but, e)));
+    let total: f64 = others().map(|e| e.weight_now()).sum();
+    let mut ticket = rand::random_range(0.0..1.0) * total;
+    let mut last = None;
+    for endpoint in others() {
+        ticket -= endpoint.weight_now();
+        last = Some(*endpoint);
+        if ticket < 0.0 {
+            break;
         }
     }
-    endpoints.last().copied()
+    last
 }
 
 /// Nobody is fit: untried before tried, then the shortest throttle, then the lowest cost.
@@ -147,9 +159,8 @@ fn least_bad<'a>(endpoints: &[&'a Arc<Endpoint>], want: &Want<'_>) -> &'a Arc<En
 }
 
 fn probe_open_breakers(pool: &Pool) {
-    for endpoint in &pool.endpoints {
+    for endpoint in pool.endpoints() {
         if endpoint.health.breaker.try_probe() {
-            let endpoint = endpoint.clone();
             tokio::spawn(async move {
                 ask_head(&endpoint, Instant::now() + PROBE_TIMEOUT, true).await;
             });

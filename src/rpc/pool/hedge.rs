@@ -68,7 +68,7 @@ impl Pool {
         until: Instant,
     ) -> (Arc<Endpoint>, Outcome) {
         let options = round.options;
-        let alone = self.endpoints.len() < 2 || options.pin.is_some();
+        let alone = round.endpoints.len() < 2 || options.pin.is_some();
         if alone || !options.hedge || options.write || HEAVY.contains(&&*call.method) {
             let outcome = attempt(&endpoint, call, until).await;
             return (endpoint, outcome);

@@ -7,26 +7,38 @@ mod choose;
 
 mod hedge;
 
+mod members;
+
 mod report;
+
+mod round;
+
+pub mod scorecard;
 
 mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use alloy_primitives::B256;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use self::members::{Endpoints, Replaced};
 pub use self::report::{ProviderProbe, ProviderStatus};
+use self::round::Round;
+use self::scorecard::{Misdeed, Scorecard};
 use self::tally::Tally;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Genesis};
 use super::error::{ErrorClass, RpcError};
 use super::wire::{Call, hex};
 use crate::config;
 use crate::types::chain::ChainId;
+use crate::types::clock::SystemClock;
 
 /// Time for one call, retries included, unless the caller says otherwise.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,21 +47,17 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 pub const BATCH_ITEMS_MAX: usize = 100;
 /// Items of a batch that failed and are asked for again at the same time.
 const ITEMS_AGAIN_AT_ONCE: usize = 8;
-/// Attempts beyond one per provider.
-const EXTRA_ATTEMPTS: usize = 2;
-/// Attempts in all: a call that fails this often fails.
-const ATTEMPTS_MAX: usize = 8;
-/// First and longest pause before the same provider is asked again.
-const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// An attempt gets at least this much of the deadline, the rest is kept for the next provider.
-const ATTEMPT_MIN: Duration = Duration::from_secs(2);
 
 /// The providers of one chain.
 #[derive(Debug)]
 pub struct Pool {
     chain: ChainId,
     poll_interval: Duration,
-    endpoints: Vec<Arc<Endpoint>>,
+    /// Replaced as a whole when the configuration changes.
+    members: watch::Sender<Endpoints>,
+    genesis: Arc<Genesis>,
+    head_quorum: AtomicUsize,
+    scorecard: Scorecard,
     hedges: hedge::Budget,
     tally: Tally,
 }
@@ -108,15 +116,42 @@ impl CallOptions {
 impl Pool {
     /// Knows the providers; connects to none.
     pub fn new(chain: &config::Chain) -> Arc<Self> {
-        let endpoints =
-            chain.providers.iter().map(|p| Arc::new(Endpoint::new(chain.id, p))).collect();
+        let genesis = Arc::new(Genesis::default());
+        let endpoint = |p| Arc::new(Endpoint::new(chain.id, p, genesis.clone()));
+        let endpoints = chain.providers.iter().map(endpoint).collect();
         Arc::new(Self {
             chain: chain.id,
             poll_interval: chain.poll_interval,
-            endpoints,
+            members: watch::Sender::new(endpoints),
+            genesis,
+            head_quorum: AtomicUsize::new(chain.head_quorum),
+            scorecard: Scorecard::new(Arc::new(SystemClock)),
             hedges: hedge::Budget::default(),
             tally: Tally::default(),
         })
+    }
+
+    /// What providers did wrong.
+    pub fn scorecard(&self) -> &Scorecard {
+        &self.scorecard
+    }
+
+    /// A provider's answer was proven false: noted, and the others come first for a while.
+    pub fn accuse(
+        &self,
+        provider: &Arc<str>,
+        misdeed: Misdeed,
+        block: (u64, Option<B256>),
+        detail: impl Into<String>,
+    ) {
+        if self.scorecard.note(provider, misdeed, block, detail) {
+            log::warn!("{provider}: {} at block {}", misdeed.as_str(), block.0);
+        }
+        if misdeed != Misdeed::Lag
+            && let Some(endpoint) = self.endpoint(provider)
+        {
+            endpoint.health.demote();
+        }
     }
 
     /// Calls sent so far by method, those of batches and repeated ones included.
@@ -132,11 +167,6 @@ impl Pool {
     /// How often heads are asked for when no push speaks.
     pub fn poll_interval(&self) -> Duration {
         self.poll_interval
-    }
-
-    /// The providers, in the order of the configuration.
-    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
-        &self.endpoints
     }
 
     /// Sends one call to a good provider, and to others if that fails. `params` is raw JSON.
@@ -245,150 +275,6 @@ impl Pool {
             }
         }
     }
-
-    /// The highest head that any provider is known to have.
-    pub fn highest_head(&self) -> u64 {
-        self.endpoints.iter().map(|e| e.health.head()).max().unwrap_or(0)
-    }
-
-    /// True while some provider's stream of heads is open.
-    pub fn pushes_heads(&self) -> bool {
-        self.endpoints.iter().any(|e| e.health.pushes_heads())
-    }
-
-    /// Up to `count` providers, best first, for a call that goes to several.
-    pub fn best(&self, count: usize) -> Vec<Arc<str>> {
-        let mut usable: Vec<_> = self
-            .endpoints
-            .iter()
-            .filter(|e| !e.health.is_drained() && e.serves_our_chain())
-            .collect();
-        usable.sort_by_cached_key(|e| {
-            let open = e.health.breaker.gate() != super::endpoint::breaker::Gate::Closed;
-            (open, e.health.throttled_for(), (e.health.cost() / f64::from(e.weight)).to_bits())
-        });
-        usable.into_iter().take(count).map(|e| e.name.clone()).collect()
-    }
-
-    /// Keeps new calls from a provider, or lets them through again. False if there is none of the name.
-    pub fn drain(&self, provider: &str, drained: bool) -> bool {
-        let endpoint = self.endpoint(provider);
-        endpoint.inspect(|e| e.health.set_drained(drained)).is_some()
-    }
-
-    /// The provider with this name.
-    pub fn endpoint(&self, name: &str) -> Option<&Arc<Endpoint>> {
-        self.endpoints.iter().find(|e| &*e.name == name)
-    }
-}
-
-/// One call on its way through the providers.
-#[derive(Debug)]
-struct Round<'a> {
-    pool: &'a Pool,
-    options: &'a CallOptions,
-    deadline: Instant,
-    tried: Vec<Arc<str>>,
-    attempts_left: usize,
-    pauses: backon::ExponentialBackoff,
-    /// The error to show if nothing helps: the first that a node itself wrote, else the last.
-    shown: Option<RpcError>,
-    /// Asking the same provider again makes no sense.
-    untried_only: bool,
-}
-
-impl<'a> Round<'a> {
-    fn new(pool: &'a Pool, options: &'a CallOptions) -> Self {
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(RETRY_PAUSE.0)
-            .with_max_delay(RETRY_PAUSE.1)
-            .with_max_times(ATTEMPTS_MAX)
-            .with_jitter()
-            .build();
-        Self {
-            pool,
-            options,
-            deadline: Instant::now() + options.timeout,
-            tried: Vec::new(),
-            attempts_left: (pool.endpoints.len() + EXTRA_ATTEMPTS).min(ATTEMPTS_MAX),
-            pauses,
-            shown: None,
-            untried_only: false,
-        }
-    }
-
-    async fn next(&mut self, method: &str) -> Result<Arc<Endpoint>, RpcError> {
-        let want = choose::Want {
-            method,
-            options: self.options,
-            tried: &self.tried,
-            untried_only: self.untried_only,
-        };
-        match choose::choose(self.pool, &want, self.deadline).await {
-            Ok(endpoint) => Ok(endpoint),
-            Err(error) => Err(self.shown.take().unwrap_or(error)),
-        }
-    }
-
-    /// Half of what is left, so that a hanging provider leaves time for another.
-    fn attempt_deadline(&self) -> Instant {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if self.attempts_left <= 1 || self.pool.endpoints.len() == 1 {
-            return self.deadline;
-        }
-        Instant::now() + (left / 2).max(ATTEMPT_MIN).min(left)
-    }
-
-    /// Notes a failure and waits if the next attempt should wait; an error when there is none.
-    async fn failed(&mut self, error: RpcError) -> Result<(), RpcError> {
-        self.attempts_left = self.attempts_left.saturating_sub(1);
-        let class = error.class;
-        self.tried.push(error.endpoint.clone());
-        if !class.is_retryable() || (self.options.write && may_have_arrived(class)) {
-            return Err(error);
-        }
-        self.untried_only |= pointless_again(class);
-        if self.shown.as_ref().is_none_or(|shown| shown.object.is_none()) {
-            self.shown = Some(error);
-        }
-        let untried = self.pool.endpoints.iter().any(|e| !self.tried.contains(&e.name));
-        let pause = if untried { Duration::ZERO } else { self.pauses.next().unwrap_or_default() };
-        if self.attempts_left == 0 || Instant::now() + pause >= self.deadline {
-            return Err(self.shown.take().unwrap_or_else(|| {
-                RpcError::of_pool(ErrorClass::Timeout, "no answer before the deadline")
-            }));
-        }
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
-        Ok(())
-    }
-}
-
-/// Another try with the same provider would end the same way.
-fn pointless_again(class: ErrorClass) -> bool {
-    matches!(
-        class,
-        ErrorClass::NotYet
-            | ErrorClass::Pruned
-            | ErrorClass::Unsupported
-            | ErrorClass::Denied
-            | ErrorClass::Billing
-            | ErrorClass::WrongChain { .. }
-            | ErrorClass::Unknown
-    )
-}
-
-/// The provider may have acted on the call although it gave no answer.
-fn may_have_arrived(class: ErrorClass) -> bool {
-    !matches!(
-        class,
-        ErrorClass::RateLimited { .. }
-            | ErrorClass::Unsupported
-            | ErrorClass::Denied
-            | ErrorClass::Billing
-            | ErrorClass::WrongChain { .. }
-    )
 }
 
 /// One call to one provider, recorded in its health.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Pool;
 use super::choose::ask_head;
 use crate::config::Transport;
+use crate::rpc::endpoint::Endpoint;
 
 /// Time for a fresh look at one provider.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,6 +25,8 @@ pub struct ProviderStatus {
     /// `closed`, `open` or `half-open`.
     pub breaker: &'static str,
     pub drained: bool,
+    /// Comes after the others: its head is behind, it was proven to lie, or it fails often.
+    pub demoted: Option<&'static str>,
     pub throttled_for: Option<Duration>,
     pub head: Option<u64>,
     pub latency_ms: f64,
@@ -52,7 +55,7 @@ pub struct ProviderProbe {
 impl Pool {
     /// How every provider stands, without asking any.
     pub fn status(&self) -> Vec<ProviderStatus> {
-        self.endpoints
+        self.endpoints()
             .iter()
             .map(|endpoint| {
                 let health = &endpoint.health;
@@ -61,9 +64,10 @@ impl Pool {
                     name: endpoint.name.to_string(),
                     url: endpoint.shown_url.clone(),
                     transport: endpoint.transport,
-                    weight: endpoint.weight,
+                    weight: endpoint.weight(),
                     breaker: health.breaker.gate().as_str(),
                     drained: health.is_drained(),
+                    demoted: self.demotion(endpoint),
                     throttled_for: health.throttled_for(),
                     head: Some(health.head()).filter(|head| *head > 0),
                     latency_ms: health.latency_micros() / 1000.0,
@@ -77,22 +81,41 @@ impl Pool {
             .collect()
     }
 
+    fn demotion(&self, endpoint: &Endpoint) -> Option<&'static str> {
+        let health = &endpoint.health;
+        let reasons = [
+            (health.is_demoted(), "false answers"),
+            (self.lags(endpoint), "head behind the others"),
+            (health.is_troubled(), "fails often"),
+        ];
+        reasons.into_iter().find_map(|(holds, reason)| holds.then_some(reason))
+    }
+
     /// Asks every provider for chain id and head, all at once.
     pub async fn probe(&self) -> Vec<ProviderProbe> {
-        join_all(self.endpoints.iter().map(|endpoint| async move {
-            let started = Instant::now();
-            let error = ask_head(endpoint, started + LOOK_TIMEOUT, false).await;
-            ProviderProbe {
-                name: endpoint.name.to_string(),
-                url: endpoint.shown_url.clone(),
-                transport: endpoint.transport,
-                reachable: error.is_none(),
-                chain_ok: endpoint.chain_is_ours(),
-                head: error.is_none().then(|| endpoint.health.head()),
-                took: started.elapsed(),
-                error: error.map(|e| e.message),
-            }
-        }))
-        .await
+        join_all(self.endpoints().into_iter().map(|endpoint| async move { look(&endpoint).await }))
+            .await
+    }
+
+    /// Asks one provider for chain id and head.
+    pub async fn probe_one(&self, provider: &str) -> Option<ProviderProbe> {
+        let endpoint = self.endpoint(provider)?;
+        Some(look(&endpoint).await)
+    }
+}
+
+async fn look(endpoint: &Endpoint) -> ProviderProbe {
+    let started = Instant::now();
+    let error = ask_head(endpoint, started + LOOK_TIMEOUT, false).await;
+    let error = error.map(|error| error.message).or_else(|| endpoint.genesis_fault());
+    ProviderProbe {
+        name: endpoint.name.to_string(),
+        url: endpoint.shown_url.clone(),
+        transport: endpoint.transport,
+        reachable: error.is_none(),
+        chain_ok: endpoint.chain_is_ours(),
+        head: error.is_none().then(|| endpoint.health.head()),
+        took: started.elapsed(),
+        error,
     }
 }

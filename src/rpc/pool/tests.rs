@@ -41,7 +41,10 @@ async fn a_dead_provider_is_not_noticed_by_the_caller() {
         let answer = pool.call("eth_foo", "[]").await.expect("the other one answers");
         assert_eq!(&*answer.provider, "p1");
     }
-    assert_eq!(pool.status()[0].breaker, "open");
+    let dead = &pool.status()[0];
+    // Left alone after a few failures, before the breaker has to open.
+    assert!(dead.breaker == "open" || dead.demoted == Some("fails often"), "{dead:?}");
+    assert!(dead.failures <= 5, "{dead:?}");
 }
 
 #[tokio::test]
@@ -226,4 +229,65 @@ async fn a_socket_that_sends_broken_json_is_left_at_once() {
     let outcome = pool.call_with(&Call::new("eth_foo", &b"[]"[..]), &options).await;
     assert_eq!(outcome.expect_err("no answer").class, ErrorClass::Unreachable);
     assert!(started.elapsed() < Duration::from_secs(4), "it was waited for");
+}
+
+#[tokio::test]
+async fn an_outage_does_not_multiply_the_load() {
+    let error = r#"{"code":-32603,"message":"internal error"}"#;
+    let (pool, nodes) = pool(vec![fails(error), fails(error), fails(error)]).await;
+    let options = CallOptions { timeout: Duration::from_secs(2), ..CallOptions::default() };
+    for _ in 0..400 {
+        pool.call_with(&Call::new("eth_foo", "[]"), &options).await.expect_err("all are down");
+    }
+    let sent: usize = nodes.iter().map(|n| n.calls("eth_foo")).sum();
+    // One attempt each, what the three budgets hold, and ten a second of each.
+    assert!((400..900).contains(&sent), "{sent} attempts for 400 calls");
+}
+
+#[tokio::test]
+async fn a_network_of_the_same_id_with_another_first_block_is_kept_out() {
+    let starts = |id: u8| {
+        Script::new(move |method, params| match method {
+            "eth_chainId" => Ok("\"0x1\"".into()),
+            "eth_getBlockByNumber" if params[0] == "0x0" => {
+                Ok(format!("{{\"hash\":\"{}\"}}", alloy_primitives::B256::repeat_byte(id)))
+            }
+            _ => Ok(id.to_string()),
+        })
+    };
+    let (pool, _nodes) = pool(vec![starts(1), starts(2), starts(1)]).await;
+    let probes = pool.probe().await;
+    assert_eq!(probes[1].chain_ok, Some(false), "{probes:?}");
+    assert!(probes[1].error.as_ref().is_some_and(|text| text.contains("starts with block")));
+    for _ in 0..30 {
+        let answer = pool.call("eth_foo", "[]").await.expect("an answer");
+        assert_eq!(answer.result, "1");
+    }
+}
+
+#[tokio::test]
+async fn a_new_configuration_keeps_what_is_known_of_unchanged_providers() {
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(FakeNode::start(answers("1")).await);
+    }
+    let pool = Pool::new(&chain(&nodes[..2]));
+    for _ in 0..10 {
+        pool.call("eth_foo", "[]").await.expect("an answer");
+    }
+    let first = pool.endpoint("p0").expect("there");
+    let mut after = chain(&nodes);
+    after.providers.remove(1);
+    after.providers[0].weight = 9;
+    let replaced = pool.replace(&after);
+    assert_eq!(replaced, Replaced { added: 1, kept: 1, removed: 1 });
+    let kept = pool.endpoint("p0").expect("there");
+    assert!(Arc::ptr_eq(&first, &kept));
+    assert_eq!(kept.weight(), 9);
+    assert!(pool.endpoint("p1").is_none());
+    let before = nodes[1].calls("eth_foo");
+    for _ in 0..20 {
+        pool.call("eth_foo", "[]").await.expect("an answer");
+    }
+    assert_eq!(nodes[1].calls("eth_foo"), before, "the removed one is not asked");
 }

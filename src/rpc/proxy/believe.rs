@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::Proxy;
 use crate::rpc::error::RpcError;
 use crate::rpc::eth::{LogFilter, Which};
+use crate::rpc::pool::scorecard::Misdeed;
 use crate::rpc::pool::{Answer, CallOptions};
 use crate::rpc::wire::{Call, logs};
 
@@ -67,6 +68,7 @@ impl Proxy {
                     return Ok(Heard::Believed(answer));
                 }
                 Ok(answer) => {
+                    self.accuse(belief, &answer);
                     options.exclude.push(answer.provider.clone());
                     // Something is more than nothing: pending more than unknown.
                     if doubted.as_ref().is_none_or(|best| best.result.as_ref() == b"null") {
@@ -87,6 +89,20 @@ impl Proxy {
         let text = "no provider is left to ask";
         let nobody = || RpcError::of_pool(crate::rpc::error::ErrorClass::Unreachable, text);
         doubted.map(Heard::Doubted).ok_or_else(|| refused.unwrap_or_else(nobody))
+    }
+
+    /// Notes an answer that proofs contradict. A null may be honest, and a reorg looks like a lie while
+    /// blocks are named by number.
+    fn accuse(&self, belief: &Belief, answer: &Answer) {
+        let (misdeed, which) = match belief {
+            Belief::Logs(_, blocks) => (Misdeed::FalseLogs, blocks.first()),
+            Belief::Receipts(which) => (Misdeed::FalseReceipts, Some(which)),
+            Belief::NotNull | Belief::Mined => return,
+        };
+        let Some(Which::Hash(hash)) = which else { return };
+        let text = "its answer is not what the block's receipts root proves";
+        let block = self.view.number_of(hash).unwrap_or_default();
+        self.pool.accuse(&answer.provider, misdeed, (block, Some(*hash)), text);
     }
 
     async fn believes(&self, belief: &Belief, answer: &Answer) -> Result<bool, RpcError> {

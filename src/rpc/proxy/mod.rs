@@ -34,6 +34,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -103,6 +104,8 @@ pub struct Proxy {
     pool: Arc<Pool>,
     policy: Policy,
     limits: Limits,
+    /// The one limit that a reload may change.
+    batch_items_max: AtomicUsize,
     feed: Arc<Feed>,
     view: View,
     answers: Arc<Answers>,
@@ -146,17 +149,24 @@ impl Proxy {
         let view = View::new(pool.clone(), feed.clone(), answers.clone());
         let meter = Meter::new(pool.chain_id().0);
         let filters = Filters::default();
-        Self { pool, policy, limits, feed, view, answers, filters, proofs, meter }
+        let batch_items_max = AtomicUsize::new(limits.batch_items_max);
+        Self { pool, policy, limits, batch_items_max, feed, view, answers, filters, proofs, meter }
     }
 
     /// The limits that hold here.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    pub fn limits(&self) -> Limits {
+        let batch_items_max = self.batch_items_max.load(Ordering::Relaxed);
+        Limits { batch_items_max, ..self.limits.clone() }
+    }
+
+    /// Changes how many requests one batch may hold, from the next one on.
+    pub fn set_batch_items_max(&self, most: usize) {
+        self.batch_items_max.store(most, Ordering::Relaxed);
     }
 
     /// Answers one body; nothing when it holds notifications only.
     pub async fn answer(&self, body: &Bytes) -> Option<Reply> {
-        match request::parse(body, &self.limits) {
+        match request::parse(body, &self.limits()) {
             Body::Broken(fault) => Some(Reply::fault(b"null", &fault)),
             Body::One(item) => {
                 let tip = self.tip_for(item.iter().map(|r| r.method.as_str())).await;
@@ -234,10 +244,20 @@ impl Proxy {
 
     async fn forward(&self, request: Request, write: bool) -> Result<Bytes, Refusal> {
         let hedge = !write;
-        let options =
-            CallOptions { timeout: self.limits.timeout, write, hedge, ..Default::default() };
+        // What speaks of the head comes from whoever is at the head that clients know.
+        let min_head = (!write && method::subject(&request.method) != method::Subject::Unknown)
+            .then(|| self.view.floor())
+            .flatten();
+        let timeout = self.limits.timeout;
+        let options = CallOptions { timeout, write, hedge, min_head, ..Default::default() };
         let call = Call::new(request.method, request.params);
-        Ok(Box::pin(self.pool.call_with(&call, &options)).await?.result)
+        match Box::pin(self.pool.call_with(&call, &options)).await {
+            Err(error) if min_head.is_some() && serve::is_of_nobody(&error) => {
+                let anybody = CallOptions { min_head: None, ..options };
+                Ok(Box::pin(self.pool.call_with(&call, &anybody)).await?.result)
+            }
+            outcome => Ok(outcome?.result),
+        }
     }
 }
 

@@ -116,10 +116,21 @@ impl Proxy {
             (Subject::BlockNumber { .. }, _) if self.may_exist(&request.params) => Belief::NotNull,
             _ => return self.forward(request, false).await,
         };
-        let options =
-            CallOptions { timeout: self.limits.timeout, hedge: true, ..CallOptions::default() };
         let call = Call::new(request.method, request.params);
-        match self.hear(&call, options, &belief).await? {
+        let options = CallOptions {
+            timeout: self.limits.timeout,
+            hedge: true,
+            min_head: self.view.floor(),
+            ..CallOptions::default()
+        };
+        let heard = match self.hear(&call, options.clone(), &belief).await {
+            Err(error) if is_of_nobody(&error) => {
+                let anybody = CallOptions { min_head: None, ..options };
+                self.hear(&call, anybody, &belief).await?
+            }
+            heard => heard?,
+        };
+        match heard {
             Heard::Doubted(_) if proof.is_some() => Err(false_receipts().into()),
             heard => Ok(heard.answer().result),
         }
@@ -274,6 +285,11 @@ impl Proxy {
     fn still_true(&self, kept: &Kept) -> bool {
         kept.pin.is_none_or(|(number, hash)| self.view.is_canonical(number, &hash))
     }
+}
+
+/// No provider reached the height that was asked for; nobody said anything.
+pub(super) fn is_of_nobody(error: &RpcError) -> bool {
+    error.class == ErrorClass::NotYet && error.object.is_none()
 }
 
 fn false_receipts() -> RpcError {

@@ -100,7 +100,7 @@ impl Session {
     /// Serves one message of the client and queues the answer.
     pub async fn serve(&self, message: Bytes) {
         let mut opened = Vec::new();
-        let reply = match request::parse(&message, &self.proxy.limits) {
+        let reply = match request::parse(&message, &self.proxy.limits()) {
             Body::Broken(fault) => Some(Reply::fault(b"null", &fault)),
             Body::One(item) => self.item(item, &mut opened).await,
             Body::Batch(items) => self.batch(items, &mut opened).await,
@@ -111,6 +111,15 @@ impl Session {
             return;
         }
         opened.into_iter().for_each(|subscription| self.start(subscription));
+    }
+
+    /// Ends the session with a closing frame, whatever is still queued.
+    pub fn leave(&self, reason: &str) {
+        let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(farewell) = farewell {
+            // The socket may be gone already.
+            drop(farewell.send(reason.to_owned()));
+        }
     }
 
     async fn batch(

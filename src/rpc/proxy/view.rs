@@ -74,6 +74,10 @@ impl View {
     pub(super) async fn tip(&self) -> Option<Tip> {
         let running = self.running().await?;
         let tip = running.tip()?;
+        if self.pool.head_quorum() > 1 {
+            // Single providers may well be ahead; they do not make the head.
+            return Some(tip);
+        }
         let known = self.pool.highest_head().max(self.told.load(Ordering::Acquire));
         if known > tip.number || self.in_doubt(tip.hash) {
             return None;
@@ -84,12 +88,22 @@ impl View {
         None
     }
 
+    /// The height that clients were told of: who is below it answers for an older chain.
+    pub(super) fn floor(&self) -> Option<u64> {
+        self.held().and_then(|running| running.tip()).map(|tip| tip.number)
+    }
+
     /// What is known of block `number`, without asking anybody.
     pub(super) fn place(&self, number: u64) -> Place {
         match self.held() {
             Some(running) => running.place(number),
             None => Place::Unknown,
         }
+    }
+
+    /// The height of a recent block.
+    pub(super) fn number_of(&self, hash: &B256) -> Option<u64> {
+        self.held().and_then(|running| running.number_of(hash))
     }
 
     /// True unless the block is known to be orphaned or unknown.

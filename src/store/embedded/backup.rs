@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use crate::pipeline::error::StoreError;
 
 /// Copies into a neighbour of `to` first, so that `to` is whole or absent whatever happens.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+pub(in crate::store) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     if to.exists() {
         return Err(unavailable(to, "exists already; name a new file or move it away"));
     }

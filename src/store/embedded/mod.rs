@@ -2,7 +2,7 @@
 //!
 //! Serves one process. What several machines share is another back end's business.
 
-mod backup;
+pub(in crate::store) mod backup;
 mod chains;
 mod checkpoint;
 mod commit;
@@ -18,7 +18,7 @@ mod intern;
 mod lock;
 mod parked;
 mod raw_logs;
-mod readers;
+pub(in crate::store) mod readers;
 mod rebuild;
 mod records;
 mod rewind;
@@ -41,6 +41,7 @@ use self::error::corrupt;
 use self::holders::Question;
 use self::lock::DirectoryLock;
 use self::readers::Readers;
+pub(in crate::store) use self::writer::BUSY_TIMEOUT;
 use self::writer::{Command, Writer};
 use crate::pipeline::error::StoreError;
 use crate::pipeline::store::{

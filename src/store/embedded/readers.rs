@@ -18,11 +18,11 @@ const READERS_MAX: usize = 4;
 /// Page cache per reader in KiB; the operating system caches the file as well.
 const READER_CACHE_KIB: i64 = 8 * 1024;
 /// Prepared statements kept per connection: the queries have fewer shapes than this.
-pub(super) const STATEMENTS_MAX: usize = 128;
+pub(in crate::store) const STATEMENTS_MAX: usize = 128;
 
 /// The pool. Connections are opened when first needed and kept.
 #[derive(Debug, Clone)]
-pub(super) struct Readers {
+pub(in crate::store) struct Readers {
     path: PathBuf,
     free: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
@@ -30,7 +30,7 @@ pub(super) struct Readers {
 
 impl Readers {
     /// A pool over the database file at `path`.
-    pub(super) fn new(path: &Path) -> Self {
+    pub(in crate::store) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             free: Arc::default(),
@@ -39,12 +39,12 @@ impl Readers {
     }
 
     /// The database file.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::store) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Runs a query in one read transaction.
-    pub(super) async fn run<T, E>(
+    pub(in crate::store) async fn run<T, E>(
         &self,
         query: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>

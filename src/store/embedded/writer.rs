@@ -28,7 +28,7 @@ use crate::types::chain::ChainId;
 /// Units waiting: one per chain is in flight at most, and a unit may hold tens of megabytes.
 const QUEUE_MAX: usize = 4;
 /// How long a connection waits for another's lock: checkpoints hold theirs for milliseconds.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(in crate::store) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Twice the default: a tenth less CPU in a bulk load for half the system calls, at a live commit that
 /// costs the same. 16 KiB saves as much again but makes a block of 50 events write 4 MiB.
 pub(super) const PAGE_BYTES: i64 = 8 * 1024;

@@ -82,6 +82,7 @@ impl World {
             reorg_window_blocks: 64,
             verify: Verify::Receipts,
             poll_interval: Duration::from_millis(200),
+            head_quorum: 1,
             providers: providers.collect(),
         };
         let pool = Pool::new(&chain);

@@ -11,12 +11,15 @@ use alloy_primitives::B256;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::super::proof::Proofs;
+use super::claims::Claims;
 use super::window::{Known, Switch};
 use super::{Announced, BlockLogs, LogNews, LogState, Shared, WINDOW_BLOCKS, lock};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::eth::Which;
+use crate::rpc::pool::scorecard::Misdeed;
 use crate::rpc::pool::{Answer, CallOptions};
 use crate::rpc::subscribe::{HeadEvent, Heads, Signal};
 use crate::rpc::wire::{Call, logs};
@@ -26,6 +29,9 @@ use crate::types::chain::BlockRef;
 const ORPHANS_MAX: usize = 256;
 /// Pause before a head or a block's logs are asked for again.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// Time for a parent from who named its child, and then from anybody: the stream stands still meanwhile.
+const PARENT_PATIENCE: Duration = Duration::from_secs(1);
+const PARENT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Time for the logs of a block that will be proven.
 const LOGS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Fields of a block that `newHeads` does not show.
@@ -42,42 +48,77 @@ pub(super) enum Step {
 pub(super) async fn follow(shared: Arc<Shared>, steps: mpsc::Sender<Step>) {
     let poll = shared.pool.poll_interval();
     let mut news = Heads::start(shared.pool.clone(), Vec::new(), poll);
-    let mut retry: Option<HeadEvent> = None;
+    let mut claims = Claims::default();
+    // Set while a head waits for its parents or for more providers; other news must not put it off.
+    let mut again: Option<Instant> = None;
     loop {
-        let signal = match &retry {
+        let signal = match again {
             None => news.next().await,
-            Some(_) => match tokio::time::timeout(AGAIN_AFTER, news.next()).await {
+            Some(at) => match tokio::time::timeout_at(at, news.next()).await {
                 Ok(signal) => signal,
-                Err(_) => retry.take().map(Signal::Head),
+                Err(_) => {
+                    again = None;
+                    match step(&shared, &mut claims, &steps).await {
+                        Progress::Done => continue,
+                        Progress::Waits => {
+                            again = Some(Instant::now() + AGAIN_AFTER);
+                            continue;
+                        }
+                        Progress::Ended => return,
+                    }
+                }
             },
         };
         let Some(signal) = signal else { return };
         let Signal::Head(event) = signal else { continue };
-        match branch_to(&shared, &event).await {
-            Ok(None) => {}
-            Ok(Some(branch)) => {
-                let Some(switch) = announce_heads(&shared, branch) else { continue };
-                let retracted = switch.retracted.into_iter().map(Step::Retract);
-                let connected = switch.connected.into_iter().map(Step::Connect);
-                for step in retracted.chain(connected) {
-                    if steps.send(step).await.is_err() {
-                        return;
-                    }
+        claims.note(&shared.pool, event);
+        match step(&shared, &mut claims, &steps).await {
+            Progress::Done => {}
+            Progress::Waits => again = again.or(Some(Instant::now() + AGAIN_AFTER)),
+            Progress::Ended => return,
+        }
+    }
+}
+
+/// What came of a look at the claims.
+enum Progress {
+    Done,
+    /// There is something to follow, but not yet.
+    Waits,
+    Ended,
+}
+
+/// Follows the best head that is claimed, if it is news.
+async fn step(shared: &Shared, claims: &mut Claims, steps: &mpsc::Sender<Step>) -> Progress {
+    claims.forget_absent(&shared.pool);
+    let tip = shared.window().tip().map(|known| known.block);
+    let (event, waits) = claims.best(&shared.pool, tip.as_ref());
+    let unless_waiting = if waits { Progress::Waits } else { Progress::Done };
+    let Some(event) = event.filter(|event| !shared.window().contains(&event.hash)) else {
+        return unless_waiting;
+    };
+    match branch_to(shared, &event).await {
+        Ok(branch) => {
+            let Some(switch) = announce_heads(shared, branch) else { return Progress::Waits };
+            claims.note_switch(&switch);
+            let retracted = switch.retracted.into_iter().map(Step::Retract);
+            let connected = switch.connected.into_iter().map(Step::Connect);
+            for step in retracted.chain(connected) {
+                if steps.send(step).await.is_err() {
+                    return Progress::Ended;
                 }
             }
-            Err(Lost::TooDeep) => {
-                log::warn!(
-                    "chain {}: streams start anew at {}",
-                    shared.pool.chain_id(),
-                    event.hash
-                );
-                shared.break_off();
-                return;
-            }
-            Err(Lost::Unanswered(error)) => {
-                log::debug!("head {} cannot be linked yet: {error}", event.number);
-                retry = Some(event);
-            }
+            unless_waiting
+        }
+        Err(Lost::TooDeep) => {
+            log::warn!("chain {}: streams start anew at {}", shared.pool.chain_id(), event.hash);
+            shared.break_off();
+            Progress::Ended
+        }
+        Err(Lost::Unanswered(error)) => {
+            log::debug!("head {} cannot be linked yet: {error}", event.number);
+            claims.put_off(&event);
+            Progress::Waits
         }
     }
 }
@@ -88,11 +129,8 @@ enum Lost {
     Unanswered(RpcError),
 }
 
-/// The blocks from the window to `event`, oldest first; nothing when the event is no news.
-async fn branch_to(shared: &Shared, event: &HeadEvent) -> Result<Option<Vec<Known>>, Lost> {
-    if shared.window().contains(&event.hash) || !overtakes(shared, event).await {
-        return Ok(None);
-    }
+/// The blocks from the window to `event`, oldest first.
+async fn branch_to(shared: &Shared, event: &HeadEvent) -> Result<Vec<Known>, Lost> {
     let mut branch = vec![known(event.block_ref(), &event.raw, &event.provider)];
     let mut parent = event.parent;
     loop {
@@ -112,30 +150,18 @@ async fn branch_to(shared: &Shared, event: &HeadEvent) -> Result<Option<Vec<Know
         branch.push(block);
     }
     branch.reverse();
-    Ok(Some(branch))
-}
-
-/// A block that is not higher than the tip is news only from whoever gave us the tip, or when the
-/// tip is gone there: anything else is a provider that lags.
-async fn overtakes(shared: &Shared, event: &HeadEvent) -> bool {
-    let Some(tip) = shared.window().tip().cloned() else { return true };
-    if event.number > tip.block.number || event.provider == tip.provider {
-        return true;
-    }
-    let options = CallOptions::pinned(tip.provider.clone());
-    match shared.pool.header(Which::Number(tip.block.number), &options).await {
-        Ok(Some(now)) => now.hash != tip.block.hash,
-        Ok(None) => true,
-        Err(_) => false,
-    }
+    Ok(branch)
 }
 
 async fn header(shared: &Shared, hash: B256, provider: &Arc<str>) -> Result<Known, RpcError> {
-    let pinned =
-        CallOptions { timeout: Duration::from_secs(2), ..CallOptions::pinned(provider.clone()) };
+    let pinned = CallOptions { timeout: PARENT_PATIENCE, ..CallOptions::pinned(provider.clone()) };
     let found = match shared.pool.header(Which::Hash(hash), &pinned).await {
         Ok(Some(found)) => Some(found),
-        _ => shared.pool.header(Which::Hash(hash), &CallOptions::default()).await?,
+        _ => {
+            let any =
+                CallOptions { timeout: PARENT_TIMEOUT, hedge: true, ..CallOptions::default() };
+            shared.pool.header(Which::Hash(hash), &any).await?
+        }
     };
     match found.filter(|found| found.hash == hash) {
         Some(found) => Ok(known(found.block_ref(), &found.raw, provider)),
@@ -221,6 +247,9 @@ async fn proven_logs(
         {
             return Ok(said);
         }
+        let block = (known.block.number, Some(known.block.hash));
+        let text = "its logs are not those of the block's receipts";
+        shared.pool.accuse(&answer.provider, Misdeed::FalseLogs, block, text);
         options.exclude.push(answer.provider);
     }
     let text = format!("nobody's logs of block {} are those of its receipts", known.block.hash);

@@ -4,6 +4,8 @@
 //! the one sent before or follows the fork's common block, and logs of orphaned blocks are taken back
 //! before the new ones come. Which log a client wants is filtered in `session`.
 
+mod claims;
+
 pub(crate) mod cursor;
 
 mod follow;
@@ -19,6 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use alloy_primitives::B256;
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
@@ -30,7 +33,7 @@ use self::window::{Known, Window};
 use super::proof::Proofs;
 use super::view::{Place, Tip};
 use crate::rpc::error::{ErrorClass, RpcError};
-use crate::rpc::eth::{BlockTag, LogFilter, Which};
+use crate::rpc::eth::{BlockTag, LogFilter, RpcHeader, Which};
 use crate::rpc::pool::{CallOptions, Pool};
 use crate::types::chain::{BlockRange, BlockRef};
 use crate::types::log::LogBuf;
@@ -207,7 +210,7 @@ impl Feed {
         let latest = Which::Tag(BlockTag::Latest);
         // Requests wait for this: a provider that hangs must not make them wait long.
         let options = CallOptions { timeout: START_TIMEOUT, hedge: true, ..CallOptions::default() };
-        let base = self.pool.header(latest, &options).await?.ok_or_else(|| {
+        let base = self.base(latest, &options).await?.ok_or_else(|| {
             RpcError::of_pool(ErrorClass::NotYet, "no provider has a latest block")
         })?;
         let older = self.before(base.header.number, &base.provider).await;
@@ -217,6 +220,20 @@ impl Feed {
         let running = Arc::new(self.start(window));
         *slot = Arc::downgrade(&running);
         Ok(running)
+    }
+
+    /// The first block of a stream: from whoever is known to be at the head, else from anybody.
+    async fn base(
+        &self,
+        latest: Which,
+        options: &CallOptions,
+    ) -> Result<Option<RpcHeader>, RpcError> {
+        let head = self.pool.highest_head();
+        let at_head = CallOptions { min_head: Some(head), ..options.clone() };
+        match self.pool.header(latest, &at_head).await {
+            Ok(Some(found)) if found.header.number >= head => Ok(Some(found)),
+            _ => self.pool.header(latest, options).await,
+        }
     }
 
     /// Blocks before `number`, so that a fork right after the start finds its parents. None is fine.
@@ -270,6 +287,12 @@ impl Running {
     pub(crate) fn tip(&self) -> Option<Tip> {
         let window = self.shared.window();
         window.tip().map(|known| Tip { number: known.block.number, hash: known.block.hash })
+    }
+
+    /// The height of a block of the window.
+    pub(crate) fn number_of(&self, hash: &B256) -> Option<u64> {
+        let window = self.shared.window();
+        window.blocks().rev().find(|k| k.block.hash == *hash).map(|k| k.block.number)
     }
 
     /// What is known of a block number.

@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use crate::config::Transport;
+use crate::rpc::endpoint::Endpoint;
 use crate::rpc::endpoint::socket::Subscription;
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::pool::Pool;
@@ -68,7 +69,11 @@ async fn open(pool: &Pool, full: bool) -> Result<Subscription, RpcError> {
     let params: &[u8] =
         if full { b"[\"newPendingTransactions\",true]" } else { b"[\"newPendingTransactions\"]" };
     let mut last = None;
-    let sockets = pool.endpoints().iter().filter(|e| e.transport == Transport::WebSocket);
+    let members = pool.endpoints();
+    let usable = |e: &&Arc<Endpoint>| {
+        e.transport == Transport::WebSocket && !e.health.is_drained() && e.serves_our_chain()
+    };
+    let sockets = members.iter().filter(usable);
     for endpoint in sockets {
         let opened = async { endpoint.open_socket().await?.subscribe(params.to_vec()).await };
         match opened.await {

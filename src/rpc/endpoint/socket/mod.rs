@@ -4,6 +4,8 @@
 //! not before the back-off is over. Nothing here resubscribes: the owner of a stream must know of
 //! the gap.
 
+mod io;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +13,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -21,7 +22,10 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
-use super::{ANSWER_BYTES_MAX, CALL_TIMEOUT, CONNECT_TIMEOUT, chain_id_call, tls, verify_chain};
+use super::identity::{
+    GENESIS_TIMEOUT, Genesis, block_hash, chain_id_call, genesis_call, verify_chain,
+};
+use super::{ANSWER_BYTES_MAX, CALL_TIMEOUT, CONNECT_TIMEOUT, tls};
 use crate::rpc::error::{ErrorClass, RpcError};
 use crate::rpc::wire::Call;
 use crate::rpc::wire::response::{self, Message, Outcome};
@@ -56,6 +60,7 @@ struct Address {
     name: Arc<str>,
     url: String,
     chain: ChainId,
+    genesis: Arc<Genesis>,
 }
 
 #[derive(Debug)]
@@ -66,10 +71,10 @@ struct Current {
 }
 
 impl SocketLink {
-    pub(super) fn new(name: Arc<str>, url: String, chain: ChainId) -> Self {
+    pub(super) fn new(name: Arc<str>, url: String, chain: ChainId, genesis: Arc<Genesis>) -> Self {
         let current = Current { socket: None, backoff: backoff(), not_before: None };
         Self {
-            address: Arc::new(Address { name, url, chain }),
+            address: Arc::new(Address { name, url, chain, genesis }),
             current: tokio::sync::Mutex::new(current),
         }
     }
@@ -253,6 +258,9 @@ impl Socket {
         let until = deadline.min(Instant::now() + CALL_TIMEOUT);
         match tokio::time::timeout_at(until, answer).await {
             Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) if !self.is_closed() => {
+                Err(self.shared.error(ErrorClass::BadAnswer, "the answer carries another id"))
+            }
             Ok(Err(_)) => Err(self.shared.lost()),
             Err(_) => Err(self.shared.error(ErrorClass::Timeout, "no answer in time")),
         }
@@ -302,8 +310,8 @@ impl Shared {
         Ok(())
     }
 
-    /// False when the frame cannot be read. Nobody knows whose answer it was, so the connection is
-    /// given up: else that call would wait until its deadline.
+    /// False when the frame cannot be read, or nobody knows whose answer it was: then the connection is
+    /// given up, else that call would wait until its deadline.
     fn deliver(&self, frame: &Bytes) -> bool {
         match response::parse(frame) {
             Ok(Message::Reply { id: Some(id), outcome }) => match self.pending().remove(&id) {
@@ -314,7 +322,7 @@ impl Shared {
                     }
                     drop(reply.send(outcome));
                 }
-                None => {}
+                None => return self.disown(id),
             },
             Ok(Message::Event { subscription, result }) => {
                 let mut events = self.events();
@@ -326,6 +334,7 @@ impl Shared {
             }
             Ok(Message::Reply { id: None, .. }) => {
                 log::warn!("{}: an answer without an id on the socket", self.name);
+                return self.disown(0);
             }
             Err(error) => {
                 log::warn!("{}: unreadable frame, connecting again: {error}", self.name);
@@ -333,6 +342,28 @@ impl Shared {
             }
         }
         true
+    }
+
+    /// An answer under an id that nobody waits for. With one call under way it is that call's; among
+    /// several nobody can tell. False when the connection has to go.
+    fn disown(&self, id: u64) -> bool {
+        if id >= FIRST_OWN_ID {
+            // What we sent without waiting: an unsubscription.
+            return true;
+        }
+        let mut pending = self.pending();
+        pending.retain(|_, entry| match entry {
+            Pending::Call(reply) | Pending::Subscribe(reply, _) => !reply.is_closed(),
+        });
+        log::warn!("{}: an answer under an id that was not asked", self.name);
+        match pending.len() {
+            0 => true,
+            1 => {
+                pending.clear();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Fails every call and ends every stream.
@@ -389,11 +420,18 @@ async fn connect(address: &Address) -> Result<Socket, RpcError> {
     };
     let socket = start(address.name.clone(), stream);
     let deadline = Instant::now() + CONNECT_TIMEOUT;
-    let id = socket.next_own_id();
-    match socket.call(id, &chain_id_call(), deadline).await? {
-        Ok(answer) => verify_chain(&address.name, address.chain, &answer).map(|()| socket),
-        Err(object) => Err(RpcError::from_object(&address.name, object)),
+    let (chain, genesis) = (chain_id_call(), genesis_call());
+    let first = socket.call(socket.next_own_id(), &chain, deadline);
+    let second = socket.call(socket.next_own_id(), &genesis, Instant::now() + GENESIS_TIMEOUT);
+    let (answer, block) = tokio::join!(first, second);
+    let answer = answer?.map_err(|object| RpcError::from_object(&address.name, object))?;
+    verify_chain(&address.name, address.chain, &answer)?;
+    if let Ok(Ok(block)) = block
+        && let Some(hash) = block_hash(&block)
+    {
+        address.genesis.note(&address.name, hash);
     }
+    Ok(socket)
 }
 
 /// A refused handshake often carries the reason as an HTTP status.
@@ -425,60 +463,10 @@ fn start(name: Arc<str>, stream: Stream) -> Socket {
         heard: AtomicU64::new(0),
         opened: Instant::now(),
     });
-    let reader = tokio::spawn(read(shared.clone(), source));
-    let writer = tokio::spawn(write(shared.clone(), sink, queue));
+    let reader = tokio::spawn(io::read(shared.clone(), source));
+    let writer = tokio::spawn(io::write(shared.clone(), sink, queue));
     Socket { shared, _tasks: Arc::new(Tasks(reader, writer)) }
 }
 
-async fn read(shared: Arc<Shared>, mut source: SplitStream<Stream>) {
-    while let Some(Ok(frame)) = source.next().await {
-        shared.heard_now();
-        let readable = match frame {
-            Frame::Text(text) => shared.deliver(&Bytes::from(text)),
-            Frame::Binary(bytes) => shared.deliver(&bytes),
-            Frame::Close(_) => false,
-            Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => true,
-        };
-        if !readable {
-            break;
-        }
-    }
-    shared.close();
-}
-
-async fn write(
-    shared: Arc<Shared>,
-    mut sink: SplitSink<Stream, Frame>,
-    mut queue: mpsc::Receiver<Frame>,
-) {
-    let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
-    loop {
-        let frame = tokio::select! {
-            frame = queue.recv() => frame,
-            _ = ping.tick() => {
-                if shared.silent_for() > SILENCE_MAX || shared.closed.load(Ordering::Acquire) {
-                    break;
-                }
-                Some(Frame::Ping(Bytes::new()))
-            }
-        };
-        let Some(frame) = frame else { break };
-        if push_all(&mut sink, frame, &mut queue).await.is_err() {
-            break;
-        }
-    }
-    shared.close();
-}
-
-/// Writes what is queued with one flush.
-async fn push_all(
-    sink: &mut SplitSink<Stream, Frame>,
-    first: Frame,
-    queue: &mut mpsc::Receiver<Frame>,
-) -> Result<(), tokio_tungstenite::tungstenite::Error> {
-    sink.feed(first).await?;
-    while let Ok(frame) = queue.try_recv() {
-        sink.feed(frame).await?;
-    }
-    sink.flush().await
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,22 @@
+import { resolve } from "node:path";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+// Two entries, one per front end, so that an investor never downloads the dashboard. Hashed names
+// under /assets/ are cached for ever by the daemon; the two pages are not.
+const hub = process.env.RWAHUB_URL ?? "http://127.0.0.1:8080";
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    target: "es2022",
+    sourcemap: false,
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rollupOptions: {
+      input: { admin: resolve(import.meta.dirname, "admin.html"), market: resolve(import.meta.dirname, "market.html") },
+    },
+  },
+  server: {
+    proxy: { "/api": hub, "/rpc": hub, "/auth": hub, "/readyz": hub },
+  },
+});
