@@ -217,6 +217,11 @@ export interface components {
             blocks: number;
             /** Format: int64 */
             chain_id: number;
+            /**
+             * @description Rolling digest of the committed state at `indexed`: equal wherever the same blocks were indexed
+             *     with the same contracts.
+             */
+            digest: string;
             /** Format: int64 */
             events: number;
             /**
@@ -249,6 +254,13 @@ export interface components {
             /** Format: int64 */
             logs: number;
             name: string;
+            /** @description Handlers that could not take an event; their documents stand right before it. */
+            parked: components["schemas"]["ParkedHandler"][];
+            /**
+             * Format: int64
+             * @description The documents are being rebuilt and are complete below this block; null when they are whole.
+             */
+            rebuilt_below: number | null;
             /**
              * Format: int64
              * @description Logs that no ABI could read; kept, and listed with `event` null.
@@ -446,6 +458,15 @@ export interface components {
             parameter: string;
             value: string;
         };
+        /** @description A handler that waits for a fix; everything else goes on. */
+        ParkedHandler: {
+            /** Format: int64 */
+            block: number;
+            handler: string;
+            /** Format: int32 */
+            log_index: number;
+            reason: string;
+        };
         /** @description Problem details (RFC 9457) of every error. */
         Problem: {
             /** @description Stable; branch on this. */
@@ -561,6 +582,7 @@ export interface operations {
                      * @example {
                      *       "blocks": 20,
                      *       "chain_id": 1,
+                     *       "digest": "0xd1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1",
                      *       "events": 40,
                      *       "finalized": 110,
                      *       "head": 122,
@@ -571,6 +593,8 @@ export interface operations {
                      *       "lag": 3,
                      *       "logs": 40,
                      *       "name": "mainnet",
+                     *       "parked": [],
+                     *       "rebuilt_below": null,
                      *       "undecoded": 0,
                      *       "verified_through": 119
                      *     }
@@ -1133,6 +1157,7 @@ export interface operations {
                      *         {
                      *           "blocks": 20,
                      *           "chain_id": 1,
+                     *           "digest": "0xd1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1",
                      *           "events": 40,
                      *           "finalized": 110,
                      *           "head": 122,
@@ -1143,6 +1168,8 @@ export interface operations {
                      *           "lag": 3,
                      *           "logs": 40,
                      *           "name": "mainnet",
+                     *           "parked": [],
+                     *           "rebuilt_below": null,
                      *           "undecoded": 0,
                      *           "verified_through": 119
                      *         }
