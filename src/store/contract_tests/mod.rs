@@ -46,6 +46,7 @@ macro_rules! contract_tests {
             questions: holders_are_right_at_every_block,
             questions: holders_pages_answer_for_the_block_of_the_first,
             questions: holdings_and_tokens_are_listed,
+            questions: a_wallet_is_found_in_the_storage_that_its_registry_uses,
             questions: foreign_cursors_are_refused,
             questions: undecoded_logs_are_kept_and_counted,
             feed: a_reader_at_any_pace_ends_with_the_chain,

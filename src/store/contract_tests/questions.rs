@@ -10,7 +10,7 @@ use super::world::{
 };
 use crate::pipeline::store::{CommitMode, Store};
 use crate::store::read::{ContractFilter, EventQuery, Order, Queries, QueryError};
-use crate::types::asset::{Doc, DocKey, Holding, TokenMetadata};
+use crate::types::asset::{Doc, DocKey, Holding, Identity, TokenMetadata};
 use crate::types::chain::{ChainId, Finality};
 
 /// Every page of a list of events, by its place.
@@ -319,6 +319,46 @@ pub(crate) async fn holdings_and_tokens_are_listed(backend: &impl Backend) {
     assert_eq!(found.metadata, metadata);
     assert_eq!(store.tokens_without_metadata(10).await.expect("list").len(), 2);
     assert!(store.token(ChainId(9), named).await.expect("answers").is_none());
+}
+
+pub(crate) async fn a_wallet_is_found_in_the_storage_that_its_registry_uses(
+    backend: &impl Backend,
+) {
+    let store = backend.open(0).await;
+    store.open_chain(CHAIN, "test").await.expect("opens");
+    let mut world = World::new(CHAIN);
+    let mut unit = world.extend(vec![vec![transfer(1, 0, 1, 50), transfer(1, 0, 2, 30)]]);
+    let (registry, storage) = (account(500), account(501));
+    for (_, doc) in &mut unit.docs {
+        if let Some(Doc::Token(token)) = doc {
+            token.identity_registry = Some(registry);
+        }
+    }
+    let entry = |registry, wallet| DocKey::Identity { registry, wallet };
+    let identities = [
+        (DocKey::storage_of(registry), storage, None),
+        // The storage counts for more than what the registry itself had.
+        (entry(storage, account(1)), account(601), Some(76)),
+        (entry(registry, account(1)), account(602), None),
+        (entry(registry, account(2)), account(603), Some(840)),
+    ];
+    for (key, identity, country) in identities {
+        unit.docs.push((key, Some(Doc::Identity(Identity { identity, country }))));
+    }
+    store.commit(Arc::new(unit)).await.expect("commits");
+    let page = store.holders(CHAIN, account(1_001), None, 5, None).await.expect("page");
+    let found: Vec<_> = page
+        .expect("a token")
+        .holders
+        .items
+        .iter()
+        .map(|item| (item.holder, item.identity))
+        .collect();
+    let first = Some(Identity { identity: account(601), country: Some(76) });
+    let second = Some(Identity { identity: account(603), country: Some(840) });
+    assert_eq!(found, [(account(1), first), (account(2), second)]);
+    let held = store.holdings(account(1), 5, None).await.expect("page").items;
+    assert_eq!(held.iter().map(|item| item.identity).collect::<Vec<_>>(), [first]);
 }
 
 pub(crate) async fn foreign_cursors_are_refused(backend: &impl Backend) {

@@ -18,13 +18,13 @@ use crate::store::contract_tests::{Backend, contract_tests};
 use crate::store::read::Queries;
 
 /// A database of its own on the test server, dropped at the end.
-struct Server {
-    url: String,
+pub(super) struct Server {
+    pub(super) url: String,
     database: String,
 }
 
 impl Server {
-    fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Ok(url) = std::env::var("RWAHUB_TEST_MONGODB_URL") else {
             assert!(std::env::var("CI").is_err(), "RWAHUB_TEST_MONGODB_URL is not set");
@@ -40,7 +40,7 @@ impl Server {
         mongodb::Client::with_uri_str(&self.url).await.expect("url").database(&self.database)
     }
 
-    async fn drop(self) {
+    pub(super) async fn drop(self) {
         self.database().await.drop().await.expect("drops");
     }
 }

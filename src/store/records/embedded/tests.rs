@@ -19,9 +19,11 @@ impl Backend for Sqlite {
     async fn open(&self) -> EmbeddedRecords {
         open(self.0.path()).unwrap()
     }
+
+    async fn done(self) {}
 }
 
-records_contract_tests!(Sqlite(TempDir::new().unwrap()));
+records_contract_tests!(Some(Sqlite(TempDir::new().unwrap())));
 
 fn put(key: &str) -> Batch {
     let mut batch = Batch::default();
