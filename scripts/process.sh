@@ -109,3 +109,31 @@ bounded() {
   [ "$code" -ne 124 ] || say "stopped after its limit of $seconds s: $*"
   return "$code"
 }
+
+# install_debian_package PACKAGE LOG: as root or by sudo without a password. When it cannot, `package_fault` says
+# why and what to do.
+package_fault=""
+install_debian_package() {
+  local as_root="" package=$1 log=$2
+  if ! have apt-get; then
+    package_fault="not on PATH and no apt-get here; install $package"
+    return 1
+  fi
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! sudo -n true 2>/dev/null; then
+      package_fault="not on PATH; run: sudo apt-get install $package"
+      return 1
+    fi
+    as_root=sudo
+  fi
+  say "installing the Debian package $package"
+  apt_get_install "$as_root" "$package" "$log" && return 0
+  $as_root apt-get update >>"$log" 2>&1 || true # the package list may be absent or old
+  apt_get_install "$as_root" "$package" "$log" && return 0
+  package_fault="apt-get install $package failed: $(tail -n 1 "$log")"
+  return 1
+}
+
+apt_get_install() {
+  DEBIAN_FRONTEND=noninteractive $1 apt-get install -y -q --no-install-recommends "$2" >>"$3" 2>&1
+}

@@ -1,7 +1,7 @@
 // The Admin Dashboard: for issuers, compliance officers and operators.
 import { lazy } from "react";
 import { Route, Switch } from "wouter";
-import { NotFound, Settings, SideFrame, start, type Place } from "../ui/frame";
+import { NotFound, Settings, Frame, start, type Place } from "../ui/frame";
 
 const pages = () => import("./pages");
 const Overview = lazy(() => pages().then((page) => ({ default: page.Overview })));
@@ -23,7 +23,7 @@ const PLACES: Place[] = [
 
 start(
   "/admin",
-  <SideFrame part="app.admin" places={PLACES}>
+  <Frame layout="side" part="app.admin" places={PLACES}>
     <Switch>
       <Route path="/" component={Overview} />
       <Route path="/tokens" component={Tokens} />
@@ -35,5 +35,5 @@ start(
       <Route path="/settings" component={Settings} />
       <Route component={NotFound} />
     </Switch>
-  </SideFrame>,
+  </Frame>,
 );

@@ -9,9 +9,9 @@ import { isAddress } from "../lib/address";
 import { ChainCard, Components, StateBadge } from "../ui/chains";
 import { EventTable, LiveEvents, StoredEvents } from "../ui/events";
 import { Heading } from "../ui/frame";
-import { Amount, Empty, Field, Loaded, Tabs, Updated } from "../ui/parts";
+import { Empty, Field, Loaded, Tabs, Updated } from "../ui/parts";
 import { ContractFacts, Distribution, HoldersTable, TokenTable, TransferCheck, Volume } from "../ui/token-panels";
-import { tokenTitle, TokenState } from "../ui/tokens";
+import { TokenFigures, tokenTitle, TokenState } from "../ui/tokens";
 
 export function Overview() {
   const t = useT();
@@ -117,7 +117,6 @@ export function TokenDetail({ chain, address }: { chain: number; address: string
 
 function TokenView({ token, updated }: { token: Token; updated: number }) {
   const t = useT();
-  const count = useCount();
   const [tab, setTab] = useState<Tab>("summary");
   return (
     <>
@@ -141,22 +140,7 @@ function TokenView({ token, updated }: { token: Token; updated: number }) {
       >
         {tab === "summary" ? (
           <>
-            <dl className="figures card">
-              <div>
-                <dt>{t("token.supply")}</dt>
-                <dd>
-                  <Amount value={token.supply} decimals={token.decimals} symbol={token.symbol} />
-                </dd>
-              </div>
-              <div>
-                <dt>{t("token.holders")}</dt>
-                <dd>{count(token.holders)}</dd>
-              </div>
-              <div>
-                <dt>{t("token.transfers")}</dt>
-                <dd>{count(token.transfers)}</dd>
-              </div>
-            </dl>
+            <TokenFigures token={token} />
             <div className="grid wide">
               <Distribution token={token} />
               <Volume token={token} />

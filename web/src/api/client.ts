@@ -16,6 +16,9 @@ export interface List<T> {
 
 /** Longest wait for an answer to begin; the daemon itself gives up after ten seconds. */
 const TIMEOUT_MS = 15_000;
+/** Items of a page: the daemon gives up to a thousand, but a screen is faster with less. */
+const PAGE = 200;
+const EVENT_PAGE = 100;
 
 /** An answer that is not the wanted one. `code` is the stable one of the problem, or `network`. */
 export class Failure extends Error {
@@ -71,12 +74,12 @@ async function failure(response: Response): Promise<Failure> {
 
 export const api = {
   status: (signal?: AbortSignal) => get<Status>("/api/v1/status", {}, signal),
-  tokens: (cursor?: string, signal?: AbortSignal) => get<List<Token>>("/api/v1/tokens", { limit: 200, cursor }, signal),
+  tokens: (cursor?: string, signal?: AbortSignal) => get<List<Token>>("/api/v1/tokens", { limit: PAGE, cursor }, signal),
   token: (chain: number, token: string, signal?: AbortSignal) => get<Token>(`/api/v1/tokens/${chain}/${token}`, {}, signal),
   holders: (chain: number, token: string, query: { at_block?: number | undefined; cursor?: string | undefined }, signal?: AbortSignal) =>
-    get<Holders>(`/api/v1/tokens/${chain}/${token}/holders`, { limit: 200, ...query }, signal),
+    get<Holders>(`/api/v1/tokens/${chain}/${token}/holders`, { limit: PAGE, ...query }, signal),
   holdings: (holder: string, cursor?: string, signal?: AbortSignal) =>
-    get<List<Holder>>(`/api/v1/holders/${holder}`, { limit: 200, cursor }, signal),
-  events: (query: Query, signal?: AbortSignal) => get<List<HubEvent>>("/api/v1/events", { limit: 100, ...query }, signal),
+    get<List<Holder>>(`/api/v1/holders/${holder}`, { limit: PAGE, cursor }, signal),
+  events: (query: Query, signal?: AbortSignal) => get<List<HubEvent>>("/api/v1/events", { limit: EVENT_PAGE, ...query }, signal),
   transaction: (hash: string, signal?: AbortSignal) => get<Transaction>(`/api/v1/transactions/${hash}`, {}, signal),
 };

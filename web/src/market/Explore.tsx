@@ -81,11 +81,14 @@ export function Explore() {
                   <TokenTable tokens={shown} />
                 </Suspense>
               ) : (
+                <>
+                  {shown.length > CARDS_MAX ? <p className="verdict warn">{t("state.incomplete", { n: count(CARDS_MAX) })}</p> : null}
                 <div className="grid">
-                  {shown.slice(0, 60).map((token) => (
+                  {shown.slice(0, CARDS_MAX).map((token) => (
                     <TokenCard key={`${token.chain_id}:${token.address}`} token={token} />
                   ))}
                 </div>
+                </>
               )}
             </>
           );
@@ -94,6 +97,9 @@ export function Explore() {
     </>
   );
 }
+
+/** Cards drawn at once; the table shows any number. */
+const CARDS_MAX = 60;
 
 function TokenCard({ token }: { token: Token }) {
   const t = useT();

@@ -15,6 +15,9 @@ import { amountFault, tokenTitle } from "../ui/tokens";
 import { switchChain, useWallet, walletFault } from "../wallet";
 import { remember, sentBefore, stage, type Receipt, type Sent, type Stage } from "./transfers";
 
+/** Transfers whose progress is shown; each costs a question per block. */
+const FOLLOWED_MAX = 5;
+
 const keyOf = (token: Token) => `${token.chain_id}:${token.address}`;
 
 export function Transfer() {
@@ -49,7 +52,7 @@ export function Transfer() {
         <section className="stack">
           <h2>{t("transfer.progress")}</h2>
           <p className="quiet small">{t("transfer.survives")}</p>
-          {sent.slice(0, 5).map((one) => (
+          {sent.slice(0, FOLLOWED_MAX).map((one) => (
             <Progress key={one.hash} sent={one} />
           ))}
         </section>

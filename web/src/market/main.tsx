@@ -2,7 +2,7 @@
 import { lazy } from "react";
 import { Route, Switch } from "wouter";
 import { useT } from "../i18n";
-import { NotFound, Settings, start, TopFrame, type Place } from "../ui/frame";
+import { NotFound, Settings, start, Frame, type Place } from "../ui/frame";
 import { Hex } from "../ui/parts";
 import { useWallet, WalletProvider } from "../wallet";
 import { Explore } from "./Explore";
@@ -48,7 +48,7 @@ function WalletCorner() {
 function Market() {
   return (
     <WalletProvider>
-      <TopFrame part="app.market" places={PLACES} end={<WalletCorner />}>
+      <Frame layout="top" part="app.market" places={PLACES} end={<WalletCorner />}>
         <Switch>
           <Route path="/" component={Explore} />
           <Route path="/tokens/:chain/:address">{({ chain, address }) => <Asset key={address} chain={Number(chain)} address={address} />}</Route>
@@ -60,7 +60,7 @@ function Market() {
           <Route path="/settings" component={Settings} />
           <Route component={NotFound} />
         </Switch>
-      </TopFrame>
+      </Frame>
     </WalletProvider>
   );
 }

@@ -4,7 +4,7 @@ import { useMemo, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import type { Token } from "../api/client";
 import { holdingsQuery, statusQuery, tokenQuery } from "../api/queries";
-import { useCount, useT } from "../i18n";
+import { useT } from "../i18n";
 import { isAddress } from "../lib/address";
 import { ChainCard, Components } from "../ui/chains";
 import { LiveEvents, StoredEvents, useTokens } from "../ui/events";
@@ -12,7 +12,7 @@ import { Heading } from "../ui/frame";
 import { Amount, Badge, Empty, Field, Loaded, Tabs, Updated } from "../ui/parts";
 import { Table } from "../ui/table";
 import { ContractFacts, Distribution, HoldersTable, TransferCheck, Volume } from "../ui/token-panels";
-import { tokenTitle, TokenState } from "../ui/tokens";
+import { TokenFigures, tokenTitle, TokenState } from "../ui/tokens";
 import { useWallet } from "../wallet";
 import { MayHold } from "./MayHold";
 
@@ -27,7 +27,6 @@ export function Asset({ chain, address }: { chain: number; address: string }) {
 
 function AssetView({ token, updated, tab, setTab, label }: { token: Token; updated: number; tab: AssetTab; setTab: (tab: AssetTab) => void; label: string }) {
   const t = useT();
-  const count = useCount();
   const { account } = useWallet();
   const tabs: [AssetTab, string][] = [
     ["overview", t("asset.overview")],
@@ -45,22 +44,7 @@ function AssetView({ token, updated, tab, setTab, label }: { token: Token; updat
         </span>
       </Heading>
       <MayHold token={token} />
-      <dl className="figures card">
-        <div>
-          <dt>{t("token.supply")}</dt>
-          <dd>
-            <Amount value={token.supply} decimals={token.decimals} symbol={token.symbol} places={2} />
-          </dd>
-        </div>
-        <div>
-          <dt>{t("token.holders")}</dt>
-          <dd>{count(token.holders)}</dd>
-        </div>
-        <div>
-          <dt>{t("token.transfers")}</dt>
-          <dd>{count(token.transfers)}</dd>
-        </div>
-      </dl>
+      <TokenFigures token={token} />
       <Tabs label={label} value={tab} options={tabs} onChange={setTab}>
         {tab === "overview" ? (
           <>

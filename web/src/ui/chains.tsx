@@ -5,6 +5,10 @@ import { statusQuery } from "../api/queries";
 import { useCount, useT, type MessageKey } from "../i18n";
 import { Age, Badge } from "./parts";
 
+/** Blocks behind that are ordinary, and those that are still no alarm. */
+const LAG_ORDINARY = 2;
+const LAG_BEARABLE = 20;
+
 const TONES = { ok: "good", starting: "warn", degraded: "warn", failed: "bad" } as const;
 
 /** A network's name from the status, else its number. */
@@ -30,7 +34,7 @@ export function ChainCard({ chain }: { chain: Chain }) {
           {chain.name} <span className="quiet">{chain.chain_id}</span>
         </h2>
         {chain.lag === null ? null : (
-          <Badge tone={chain.lag <= 2 ? "good" : chain.lag <= 20 ? "warn" : "bad"}>
+          <Badge tone={chain.lag <= LAG_ORDINARY ? "good" : chain.lag <= LAG_BEARABLE ? "warn" : "bad"}>
             {t("overview.lag")}: {t("overview.blocks", { n: count(chain.lag) })}
           </Badge>
         )}

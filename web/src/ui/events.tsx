@@ -10,6 +10,9 @@ import { isAddress, same, short } from "../lib/address";
 import { Age, Amount, Badge, Empty, Hex, Loaded } from "./parts";
 import { Table, type Column } from "./table";
 
+/** Characters of a text argument in a list; names on chains can be of any length. */
+const TEXT_CHARS_MAX = 80;
+
 /** Arguments that are amounts of the token that logged the event. */
 const AMOUNTS = new Set(["value", "amount", "_amount", "newTotal", "amountFrozen"]);
 
@@ -40,7 +43,7 @@ export function Arguments({ event, token }: { event: HubEvent; token: Token | un
             </span>
           ) : (
             <span className={value.startsWith("0x") ? "mono" : undefined} title={value}>
-              {value.startsWith("0x") ? short(value) : value.length > 80 ? `${value.slice(0, 80)}…` : value}
+              {value.startsWith("0x") ? short(value) : value.length > TEXT_CHARS_MAX ? `${value.slice(0, TEXT_CHARS_MAX)}…` : value}
             </span>
           )}
         </span>

@@ -114,51 +114,31 @@ function Main({ children }: { children: ReactNode }) {
 }
 
 interface FrameProps {
+  layout: "top" | "side";
   part: MessageKey;
   places: Place[];
   end?: ReactNode;
   children: ReactNode;
 }
 
-/** Navigation above: the market. */
-export function TopFrame({ part, places, end, children }: FrameProps) {
+/** Navigation above (the market) or at the side (the dashboard). */
+export function Frame({ layout, part, places, end, children }: FrameProps) {
   const t = useT();
+  const Bar = layout === "side" ? "aside" : "header";
   return (
     <>
       <a className="skip" href="#content">
         {t("app.skip")}
       </a>
-      <header className="top">
-        <Brand part={part} />
-        <Links places={places} />
-        <div className="end">
-          <Connection />
-          {end}
-        </div>
-      </header>
-      <LostBanner />
-      <Main>{children}</Main>
-    </>
-  );
-}
-
-/** Navigation at the side: the dashboard. */
-export function SideFrame({ part, places, end, children }: FrameProps) {
-  const t = useT();
-  return (
-    <>
-      <a className="skip" href="#content">
-        {t("app.skip")}
-      </a>
-      <div className="side">
-        <aside>
+      <div className={layout}>
+        <Bar>
           <Brand part={part} />
           <Links places={places} />
           <div className="end">
             <Connection />
             {end}
           </div>
-        </aside>
+        </Bar>
         <div>
           <LostBanner />
           <Main>{children}</Main>

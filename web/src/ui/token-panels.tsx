@@ -131,12 +131,15 @@ const SPANS: [number, MessageKey][] = [
 ];
 const COLUMNS_MAX = 40;
 
+/** Transfers that the columns count. */
+const COUNTED_MAX = 200;
+
 /** Transfers counted per span of time, from the newest events. */
 export function Volume({ token }: { token: Token }) {
   const t = useT();
   const count = useCount();
   const { language } = useLanguage();
-  const events = useInfiniteQuery(eventsQuery({ chain_id: token.chain_id, contract: token.address, event: "Transfer", limit: 200 }));
+  const events = useInfiniteQuery(eventsQuery({ chain_id: token.chain_id, contract: token.address, event: "Transfer", limit: COUNTED_MAX }));
   return (
     <Loaded query={events}>
       {(data) => {
