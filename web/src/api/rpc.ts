@@ -12,6 +12,14 @@ export class RpcFailure extends Error {
   }
 }
 
+/** EIP-1474 has no code for a revert; nodes use 3, older ones -32000 with this word. */
+const REVERTED = 3;
+
+/** True when the contract refused; anything else is the fault of a node or of the way to it. */
+export function isRefusal(error: unknown): error is RpcFailure {
+  return error instanceof RpcFailure && (error.code === REVERTED || /revert/i.test(error.message));
+}
+
 interface Answer {
   result?: unknown;
   error?: { code: number; message: string; data?: unknown };
@@ -57,7 +65,7 @@ async function asked<T>(yes: T, no: T, unknown: T, answer: Promise<string>): Pro
     const hex = await answer;
     return hex === "0x" ? unknown : truth(hex) ? yes : no;
   } catch (error) {
-    if (error instanceof RpcFailure) return unknown;
+    if (isRefusal(error)) return unknown;
     throw error;
   }
 }
@@ -100,7 +108,7 @@ export async function simulate(chain: number, from: string, to: string, data: st
     await call(chain, to, data, undefined, from);
     return { ok: true };
   } catch (error) {
-    if (error instanceof RpcFailure) return { ok: false, reason: error.message };
+    if (isRefusal(error)) return { ok: false, reason: error.message };
     throw error;
   }
 }
@@ -118,7 +126,7 @@ export async function owner(chain: number, contract: string, signal?: AbortSigna
     const value = await call(chain, contract, "0x8da5cb5b", signal);
     return value.length === 66 && truth(value) ? `0x${value.slice(-40)}` : null;
   } catch (error) {
-    if (error instanceof RpcFailure) return null;
+    if (isRefusal(error)) return null;
     throw error;
   }
 }
