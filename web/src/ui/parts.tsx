@@ -48,6 +48,15 @@ export function Updated({ at }: { at: number }) {
   return <span className="quiet small">{t("age.updated", { age: ageWords(t, at, now) })}</span>;
 }
 
+/** Drawn, because few fonts have the sign. */
+function CopyMark({ done }: { done: boolean }) {
+  return (
+    <svg className="mark" viewBox="0 0 16 16" aria-hidden="true">
+      {done ? <path d="M3 8.5 6.5 12 13 4.5" /> : <path d="M5.5 5.5h7v7h-7zM10.5 5.5v-2h-7v7h2" />}
+    </svg>
+  );
+}
+
 /** An address or hash: short to read, whole to copy. */
 export function Hex({ value, href, full, label }: { value: string; href?: string; full?: boolean; label?: "copy.address" | "copy.hash" }) {
   const t = useT();
@@ -70,7 +79,7 @@ export function Hex({ value, href, full, label }: { value: string; href?: string
         </span>
       )}
       <button type="button" className="bare" onClick={() => void copy()} aria-label={t(label ?? "copy.address", { address: value, hash: value })}>
-        <span aria-hidden="true">{copied ? "✓" : "⧉"}</span>
+        <CopyMark done={copied} />
       </button>
       <span role="status" className="sr">
         {copied ? t("copy.done") : ""}
