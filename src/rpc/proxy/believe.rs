@@ -26,12 +26,11 @@ pub(super) enum Belief {
 }
 
 impl Belief {
-    /// Whether the question is about a single block and cannot be cut by blocks.
-    fn is_of_one_block(&self) -> bool {
+    /// Whether the question is about a single thing, so that there is no smaller one to ask instead.
+    fn is_of_one_thing(&self) -> bool {
         match self {
             Self::Logs(_, blocks) => blocks.len() == 1,
-            Self::Receipts(_) => true,
-            Self::NotNull | Self::Mined => false,
+            Self::Receipts(_) | Self::NotNull | Self::Mined => true,
         }
     }
 }
@@ -73,9 +72,9 @@ impl Proxy {
                         doubted = Some(answer);
                     }
                 }
-                // One block cannot be asked for in pieces, so what is too much for one provider is
+                // One thing cannot be asked for in pieces, so what is too much for one provider is
                 // asked of the next.
-                Err(error) if error.class.is_too_much() && belief.is_of_one_block() => {
+                Err(error) if error.class.is_too_much() && belief.is_of_one_thing() => {
                     options.exclude.push(error.endpoint.clone());
                     refused = Some(error);
                 }

@@ -246,3 +246,34 @@ async fn filters_are_ours_and_survive_the_node() {
     let gone = setup.ask("eth_getFilterChanges", json!([logs])).await;
     assert_eq!(gone["error"]["message"], "filter not found");
 }
+
+/// A block or transaction cannot be asked for in pieces, so one provider's "too large" is no answer.
+#[tokio::test]
+async fn what_one_provider_finds_too_large_is_asked_of_the_others() {
+    let hash = format!("0x{}", "ab".repeat(32));
+    for order in [[true, false], [false, true]] {
+        let chain = FakeChain::new();
+        let mut nodes = Vec::new();
+        for too_large in order {
+            let state = chain.clone();
+            let script = Script::new(move |method, params| match method {
+                "eth_getTransactionByHash" if too_large => {
+                    Err(r#"{"code":-32008,"message":"Response is too big"}"#.into())
+                }
+                "eth_getTransactionByHash" => Ok("null".into()),
+                _ => state.answer(method, params),
+            });
+            nodes.push(FakeNode::start(script).await);
+        }
+        let config = chain_of(1, nodes.iter().map(FakeNode::http_url).collect());
+        let proxy = Arc::new(Proxy::new(Pool::new(&config), Policy::default(), Limits::default()));
+        for id in 0..10 {
+            let call = json!({
+                "jsonrpc": "2.0", "id": id, "method": "eth_getTransactionByHash", "params": [hash],
+            });
+            let reply = proxy.answer(&Bytes::from(call.to_string())).await.expect("a reply");
+            let answer: Value = serde_json::from_slice(&reply.into_bytes()).expect("JSON");
+            assert!(answer["result"].is_null() && answer["error"].is_null(), "{order:?}: {answer}");
+        }
+    }
+}
