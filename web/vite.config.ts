@@ -1,12 +1,25 @@
 import { resolve } from "node:path";
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
 // Two entries, one per front end, so that an investor never downloads the dashboard. Hashed names
 // under /assets/ are cached for ever by the daemon; the two pages are not.
 const hub = process.env.RWAHUB_URL ?? "http://127.0.0.1:8080";
+
+/** As the daemon does: every path below an entry is that entry's page. */
+const entries: Plugin = {
+  name: "entries",
+  configureServer(server) {
+    server.middlewares.use((request, _response, next) => {
+      const entry = /^\/(admin|market)(\/|$)/.exec(request.url ?? "")?.[1];
+      if (entry) request.url = `/${entry}.html`;
+      next();
+    });
+  },
+};
+
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), entries],
   build: {
     target: "es2022",
     sourcemap: false,
